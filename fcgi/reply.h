@@ -1,0 +1,41 @@
+/*
+ * What goes back: JSON, problem+json, entity tags, files by nginx.
+ */
+
+#ifndef MILLRACE_REPLY_H
+#define MILLRACE_REPLY_H
+
+#include <stddef.h>
+
+struct json_object;
+struct req;
+
+/*
+ * reply_json	Send STATUS and a JSON text; takes the object.  Returns 0, so
+ *		that a handler can end with it.
+ * reply_cached	The same with a strong ETag; 304 when the client has it.
+ * reply_empty	Send STATUS without a body.  Returns 0.
+ * reply_file	Let nginx send PATH (below the storage root), with ranges.
+ *		NAME is what a browser shall call it.  Returns 0.
+ * reply_problem Send an application/problem+json; route.c calls it.
+ */
+int	reply_json(struct req *, int status, struct json_object *);
+int	reply_cached(struct req *, struct json_object *);
+int	reply_empty(struct req *, int status);
+int	reply_file(struct req *, const char *path, const char *name,
+	    const char *type);
+void	reply_problem(struct req *, int status, const char *detail);
+
+/*
+ * Read a JSON body strictly: an object, UTF-8, no duplicate keys, depth 16.
+ * reply_body	0 and *OBJECT (lives as long as the request); or the status.
+ * reply_string	A member that must be text of at most MOST bytes without
+ *		control bytes; "" when absent and not needed.  NULL: it was
+ *		wrong, and the detail is set.
+ */
+enum reply_need { REPLY_OPTIONAL, REPLY_REQUIRED };
+int	reply_body(struct req *, struct json_object **);
+const char *reply_string(struct req *, struct json_object *, const char *key,
+	    size_t most, enum reply_need);
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * One request: what came, what goes back.  The only <fcgiapp.h> apart from
+ * the hub's accept.
+ *
+ * A handler fills the reply and returns; req.c and route.c do the rest: they
+ * drain what is left of a body, so that it can never be read as records of
+ * another request, and close.
+ */
+
+#ifndef MILLRACE_REQ_H
+#define MILLRACE_REQ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "user.h"
+
+struct conf;
+struct pipelines;
+struct req_io;
+
+/* Most ":name" parts of one route. */
+#define REQ_ARGS	3
+
+/* What a program has at hand for every request; made once by its main(). */
+struct site {
+	const char		*program;
+	const char		*conf_file;
+	const struct conf	*conf;
+	struct db		*db;
+	struct token_keys	*keys;
+	const struct pipelines	*pipelines;	/* NULL where not needed */
+	int64_t			 started;	/* seconds since 1970 */
+};
+
+struct req {
+	struct req_io	*io;
+	struct site	*site;
+	char		 id[65];	/* X-Request-Id */
+	const char	*method;
+	const char	*path;		/* decoded, without the site's prefix */
+	const char	*query;		/* raw; "" */
+	const char	*address;	/* of the client, as nginx knows it */
+	const char	*type;		/* Content-Type; "" */
+	int64_t		 length;	/* Content-Length; -1: not said */
+	const char	*args[REQ_ARGS];	/* ":name" parts of the route */
+	struct caller	 caller;
+	char		 detail[512];	/* what is wrong, for the client */
+};
+
+/*
+ * req_param	A CGI parameter, as "HTTP_RANGE"; "" when there is none.
+ * req_query	A decoded parameter of the query string; NULL when absent.
+ *		Lives as long as the request.  A second one of the same name,
+ *		a NUL or bad UTF-8 makes the request a 400 in route.c.
+ * req_cookie	By name; NULL when absent.
+ * req_read	Of the body: bytes, 0 at its clean end, -1 when the client
+ *		went away or said less than it promised.
+ * req_body	The whole body, when it is no longer than MOST; NUL-terminated,
+ *		lives as long as the request.  Returns 0, or the status that
+ *		ends the request (400, 413).
+ */
+const char	*req_param(struct req *, const char *);
+const char	*req_query(struct req *, const char *);
+const char	*req_cookie(struct req *, const char *);
+ssize_t		 req_read(struct req *, void *, size_t);
+int		 req_body(struct req *, size_t most, const char **, size_t *);
+
+/*
+ * req_header	Add a header to the reply.  VALUE may hold anything: control
+ *		bytes in it are dropped.
+ * req_reply	Send status, headers and body.  Once per request.
+ * req_replied	Whether that was done.
+ * req_fail	Set the detail of an error and return STATUS, for
+ *		"return req_fail(r, 400, ...)".
+ */
+void	req_header(struct req *, const char *name, const char *fmt, ...)
+	    __attribute__((format(printf, 3, 4)));
+void	req_reply(struct req *, int status, const char *type, const void *body,
+	    size_t len);
+bool	req_replied(const struct req *);
+int	req_fail(struct req *, int status, const char *fmt, ...)
+	    __attribute__((format(printf, 3, 4)));
+
+/*
+ * req_serve	Accept requests on descriptor 0 and give each to HANDLE, until
+ *		a signal says to stop (the request in hand is finished).
+ *		Memory that the request asked for is freed after it.
+ * req_alloc	Memory that lives as long as the request.
+ */
+void	 req_serve(struct site *, void (*handle)(struct req *, void *), void *);
+void	*req_alloc(struct req *, size_t);
+char	*req_printf(struct req *, const char *, ...)
+	    __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * Find the row for a method and a path, see who asks, run its handler.
+ *
+ * Checks come in this order, whatever the route: 405 and 404 of unknown
+ * paths, 401 no or bad credentials, 403 the role or scope is missing, then the
+ * handler's own: 400 malformed, 404 unknown.
+ */
+
+#ifndef MILLRACE_ROUTE_H
+#define MILLRACE_ROUTE_H
+
+struct req;
+
+enum route_access {
+	ROUTE_ANYBODY,		/* credentials are not looked at */
+	ROUTE_GUEST,		/* anybody, if the site opened the dialect; else
+				   as ROUTE_USER.  Given credentials must be
+				   good. */
+	ROUTE_USER,		/* signed in */
+	ROUTE_ADMIN		/* with role admin */
+};
+
+/* Both in the query string and as a header or cookie: what streams allow. */
+enum route_flags {
+	ROUTE_STREAM	= 1,	/* ?ticket= is a proof here */
+	ROUTE_QUERY_TOKEN = 2	/* ?token= is one, for administrators */
+};
+
+/* A row.  PATH has ":name" for one part; "*name" for the rest. */
+struct route {
+	const char	*method;
+	const char	*path;
+	enum route_access access;
+	int		(*handle)(struct req *);	/* 0, or an HTTP status */
+	unsigned int	 flags;
+};
+
+/*
+ * route_run	Answer one request by ROUTES (its last row has method NULL).
+ *		A status of 400 and more that a handler returns becomes an
+ *		application/problem+json (RFC 9457) here, and nowhere else.
+ * route_caller	Who asks, into r->caller.  0, or the status that ends it.
+ */
+void	route_run(struct req *, const struct route *routes);
+int	route_caller(struct req *, enum route_access, unsigned int flags);
+
+/* The arguments of a route: 0, or 400 with the detail set. */
+struct uuid;
+int	route_uuid(struct req *, const char *text, struct uuid *);
+
+#endif

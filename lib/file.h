@@ -1,0 +1,63 @@
+/*
+ * Tables upload and artifact: files that came in, and results that may be
+ * fetched.  Paths are relative to the storage root and are made here, from
+ * ids; a client's file name is data and never becomes one.
+ *
+ *	uploads/ab/ID		input, ab being the last two digits of ID
+ *	work/JOB/		where the stages of a job work
+ *	results/JOB-TOKEN/NAME	results, of the attempt that published them
+ */
+
+#ifndef MILLRACE_FILE_H
+#define MILLRACE_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "db.h"
+#include "uuid.h"
+
+struct upload {
+	struct uuid	id;
+	uint64_t	user_id;	/* 0: anonymous */
+	char		name[256];	/* as the client said; display only */
+	char		type[128];	/* media type, sniffed */
+	uint64_t	size;		/* bytes */
+	char		created_at[DB_TIME];
+};
+
+struct artifact {
+	char		name[256];	/* as in the URL */
+	char		path[512];	/* below the storage root */
+	char		type[128];	/* media type; "" when not said */
+	uint64_t	size;		/* bytes */
+	char		sha256[65];
+};
+
+/* Longest path that these write, NUL included. */
+#define FILE_PATH	512
+
+void	file_upload_path(const struct uuid *, char[FILE_PATH]);
+void	file_work_path(const struct uuid *job, char[FILE_PATH]);
+void	file_results_path(const struct uuid *job, uint64_t token, char[FILE_PATH]);
+
+/*
+ * upload_add	Inside the caller's transaction.  0 or -1.
+ * upload_find	0; -1 when there is none (DB_OK) or on error.
+ */
+int	upload_add(struct db *, const struct upload *);
+int	upload_find(struct db *, const struct uuid *, struct upload *);
+
+/*
+ * artifact_replace	The results of a job are now these, in this order (the
+ *			first is the main one).  Inside a transaction.
+ * artifact_list	In order; *LIST is to be freed.  How many, or -1.
+ * artifact_find	0; -1 when there is none (DB_OK) or on error.
+ */
+int	artifact_replace(struct db *, const struct uuid *job,
+	    const struct artifact *, size_t n);
+int	artifact_list(struct db *, const struct uuid *job, struct artifact **);
+int	artifact_find(struct db *, const struct uuid *job, const char *name,
+	    struct artifact *);
+
+#endif

@@ -1,0 +1,189 @@
+/*
+ * Table job: one row per job, its states, and the events it leaves behind.
+ *
+ * The row holds all that clients are shown.  Every change of it is made here,
+ * in one transaction: the row is updated with its number seq one higher, and
+ * then copied into table event.  So events are numbered 1..n per job, in the
+ * order of their commits, and the newest event always equals the row.
+ */
+
+#ifndef MILLRACE_JOB_H
+#define MILLRACE_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "db.h"
+#include "uuid.h"
+
+enum job_state {
+	JOB_PENDING,		/* may be claimed, or waits until a time */
+	JOB_RUNNING,
+	JOB_COMPLETED,
+	JOB_FAILED,
+	JOB_CANCELLED,
+	JOB_WAITING,		/* for its upload, or another job */
+	JOB_STATES
+};
+
+/* Priority while ready: smaller is sooner. */
+#define JOB_PRIORITY	128
+
+/* A row of table job.  Plain values: a copy is an assignment. */
+struct job {
+	struct uuid	id;
+	uint64_t	user_id;	/* 0: anonymous */
+	char		address[46];	/* of an anonymous client, else "" */
+	char		pipeline[32];
+	char		queue[32];
+	enum job_state	state;
+	char		phase[32];	/* what clients are shown */
+	char		stage[32];	/* runs now, or ran last; never an
+					   "always" one; or "" */
+	double		stage_progress;	/* 0..100 */
+	double		progress;	/* of the whole job, 0..100 */
+	int		eta_s;		/* left; -1: cannot be said */
+	unsigned int	items_done, items_total;	/* of an "each" stage */
+	char		step[256];	/* what is being done, in words */
+	char		message[1024];	/* of the last event; why it failed */
+	unsigned int	attempt;	/* 1 the first time it runs */
+	unsigned int	crashes;	/* of it that took a daemon or stage */
+	uint64_t	daemon_id;	/* that runs it; 0: none */
+	uint64_t	token;		/* fence: of the attempt that may write */
+	bool		cancel;		/* asked for while it runs */
+	uint32_t	seq;		/* of its last event */
+	char		changed_at[DB_TIME];
+	char		created_at[DB_TIME];
+	char		started_at[DB_TIME];	/* "": not yet */
+	char		completed_at[DB_TIME];	/* "": not yet */
+	char		error_message[1024];
+	struct uuid	upload_id;	/* its input; all zero: none */
+	char		name[256];	/* of the input, as the client said */
+	char		key[256];	/* process: what the client calls it */
+	char		output_file[256];	/* name of the main result */
+};
+
+/*
+ * Words for a state; job_state_parse returns -1 for anything else.
+ * job_ended is true of the three states that nothing leaves by itself.
+ */
+const char	*job_state_name(enum job_state);
+int		 job_state_parse(const char *);
+bool		 job_ended(enum job_state);
+
+/*
+ * job_submit	Insert a job, with its first event, inside the caller's
+ *		transaction.  Of *JOB are read: id (all zero: made here),
+ *		user_id, address, pipeline, queue, state (pending or waiting),
+ *		upload_id, name, key.  PARAMS is a JSON object.
+ * job_find	0; -1 when there is none (DB_OK) or on error.
+ * job_params	The options and the result as JSON text; to be freed.
+ *		NULL: none, or an error.
+ */
+int	 job_submit(struct db *, struct job *, const char *params);
+int	 job_find(struct db *, const struct uuid *, struct job *);
+char	*job_params(struct db *, const struct uuid *);
+char	*job_result(struct db *, const struct uuid *);
+char	*job_details(struct db *, const struct uuid *);
+
+/* Which jobs a list shows.  "" and 0 mean: any. */
+struct job_filter {
+	uint64_t	 user_id;
+	int		 state;		/* enum job_state, or -1 */
+	char		 pipeline[32];
+	char		 text[256];	/* begins the id, or is in the name */
+	char		 since[DB_TIME];	/* created at or after */
+	struct uuid	 before;	/* older than this job; zero: newest */
+	unsigned int	 limit;		/* rows */
+};
+
+/* job_list	Newest first, into ROWS[limit].  Rows written, or -1. */
+int	 job_list(struct db *, const struct job_filter *, struct job *rows);
+
+/*
+ * The daemon's side.
+ *
+ * job_claim	Take up to N ready jobs of QUEUE for DAEMON_ID; each gets its
+ *		own token.  An event "running" is recorded for each.  Jobs
+ *		taken, or -1.
+ * job_taken	Jobs that DAEMON_ID has (state running), as after a restart.
+ */
+int	 job_claim(struct db *, const char *queue, uint64_t daemon_id,
+	    struct job *, size_t n);
+int	 job_taken(struct db *, uint64_t daemon_id, struct job *, size_t n);
+
+/* What a running job has to tell.  Fenced by id and token. */
+struct job_news {
+	struct uuid	 id;
+	uint64_t	 token;
+	char		 phase[32], stage[32];
+	double		 stage_progress, progress;
+	int		 eta_s;
+	unsigned int	 items_done, items_total;
+	char		 step[256], message[1024];
+	const char	*details;	/* JSON, or NULL */
+};
+
+/*
+ * All of these run inside the caller's transaction and record an event.
+ * They return 1 when it was done, 0 when the fence refused it (the job is
+ * another's by now, was cancelled, or is gone), -1 on error.
+ *
+ * job_progress	Percentages never fall here: the row keeps the greater.
+ * job_done	RESULT is JSON; OUTPUT names the main result or is "".
+ * job_failed	For good.
+ * job_again	Back to pending, to be claimed after DELAY_S; counted as an
+ *		attempt.
+ * job_crashed	The same, counted as a crash.
+ * job_give_back Back to pending at once, counted as nothing.
+ * job_stopped	A running job was cancelled and its processes are gone.
+ */
+int	 job_progress(struct db *, const struct job_news *);
+int	 job_done(struct db *, const struct job_news *, const char *result,
+	    const char *output);
+int	 job_failed(struct db *, const struct job_news *, const char *why);
+int	 job_again(struct db *, const struct job_news *, const char *why,
+	    unsigned int delay_s);
+int	 job_crashed(struct db *, const struct job_news *, const char *why,
+	    unsigned int delay_s);
+int	 job_give_back(struct db *, const struct job_news *);
+int	 job_stopped(struct db *, const struct job_news *);
+
+/*
+ * job_due	Move jobs whose time has come from table later to ready.
+ *		Jobs moved, or -1.
+ * job_cancels	Ids of running jobs of DAEMON_ID that somebody wants to be
+ *		cancelled.  How many, or -1.
+ */
+int	 job_due(struct db *);
+int	 job_cancels(struct db *, uint64_t daemon_id, struct uuid *, size_t n);
+
+/*
+ * A person's side.  Each 1: done; 0: the state forbids it (*NOW is it); -1.
+ * They run in a transaction of their own and record an event.
+ *
+ * job_cancel	A pending job is cancelled at once, a running one is asked.
+ * job_retry	A failed or cancelled job is pending again.  The steps that
+ *		are to run again are the caller's to reset, with step_reset,
+ *		before; MORE runs inside the transaction for that.
+ * job_delete	The row, its events and steps; not while it runs.  Its files
+ *		are the sweeper's.
+ */
+int	 job_cancel(struct db *, const struct uuid *, enum job_state *now);
+int	 job_retry(struct db *, const struct uuid *,
+	    int (*more)(struct db *, void *), void *, enum job_state *now);
+int	 job_delete(struct db *, const struct uuid *, enum job_state *now);
+
+/*
+ * job_expired	Ended jobs of PIPELINE older than RETAIN_S, oldest first.
+ * job_unfinished How many unfinished ones an anonymous ADDRESS has, or -1.
+ * job_tally	Jobs by state, maintained: never a count over the table.
+ *		PIPELINE "" sums over all.  0 or -1.
+ */
+int	 job_expired(struct db *, const char *pipeline, unsigned int retain_s,
+	    struct uuid *, size_t n);
+int	 job_unfinished(struct db *, const char *address);
+int	 job_tally(struct db *, const char *pipeline, uint64_t[JOB_STATES]);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * The lines that a stage writes to descriptor 3; report(7) is the manual.
+ *
+ *	progress PERCENT [MESSAGE]	0..100 of this stage
+ *	step TEXT			what is being done now
+ *	item NAME [ARGS]		one more item for the next "each"
+ *	detail KEY JSON			a fact for the event and the result
+ *	result NAME PATH [TYPE]		a file to keep, below the work directory
+ *	stored NAME SIZE SHA256 [TYPE]	a result is in the store now
+ *	reject MESSAGE			the input is bad: fail, do not retry
+ *	retry [SECONDS] MESSAGE		a passing fault: try again later
+ *
+ * What a stage writes is not trusted: lines are bounded, and one that is not
+ * of this grammar is an error to be counted, never a crash.
+ */
+
+#ifndef MILLRACE_REPORT_H
+#define MILLRACE_REPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Longest line a stage may write, newline included; longer ones are cut. */
+#define REPORT_LINE_MAX	4096
+
+enum report_word {
+	REPORT_PROGRESS, REPORT_STEP, REPORT_ITEM, REPORT_DETAIL, REPORT_RESULT,
+	REPORT_STORED, REPORT_REJECT, REPORT_RETRY
+};
+
+/* One line.  The pointers are into the caller's line; "" when left out. */
+struct report {
+	enum report_word word;
+	double		 percent;	/* progress: 0..100 */
+	unsigned int	 seconds;	/* retry: 0 when not said */
+	uint64_t	 size;		/* stored: bytes */
+	const char	*name;		/* item, detail (key), result, stored */
+	const char	*path;		/* result */
+	const char	*type;		/* result, stored: media type */
+	const char	*sha256;	/* stored: 64 hex digits */
+	const char	*text;		/* message, step, item's ARGS, JSON */
+};
+
+/*
+ * report_parse	Take LINE (NUL-terminated, no newline) apart in place.
+ *		Invalid UTF-8 and control bytes in it become "?".
+ *		Returns 0, or -1 when it is no line of this grammar.
+ */
+int	report_parse(char *line, struct report *);
+
+/* Collects what is read from a descriptor into lines. */
+struct report_lines {
+	char	 buf[REPORT_LINE_MAX];
+	size_t	 len;
+	int	 skipping;		/* the rest of a line that was too long */
+};
+
+/*
+ * report_feed	Hand each complete line in DATA to FN, NUL-terminated; a line
+ *		that is too long is cut at REPORT_LINE_MAX - 1 bytes.
+ */
+void	report_feed(struct report_lines *, const char *data, size_t len,
+	    void (*fn)(void *, char *), void *);
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * Table step: one stage of one job; of an "each" stage, one item.  It is the
+ * checkpoint: a job that is taken over continues at the first that is not done.
+ */
+
+#ifndef MILLRACE_STEP_H
+#define MILLRACE_STEP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "db.h"
+#include "uuid.h"
+
+enum step_state { STEP_WAITING, STEP_RUNNING, STEP_DONE, STEP_FAILED };
+
+struct step {
+	unsigned int	position;	/* of the stage in its pipeline, from 0 */
+	char		stage[32];
+	char		item[256];	/* "" but for "each" */
+	char		args[1024];	/* of the item */
+	enum step_state	state;
+	double		percent;	/* 0..100 */
+	unsigned int	attempt;	/* runs of this step */
+	char		started_at[DB_TIME], ended_at[DB_TIME];	/* or "" */
+	int		exit_status;	/* as of wait(2); -1: has not ended */
+	char		output[4096];	/* last lines it wrote to its log */
+};
+
+const char	*step_state_name(enum step_state);
+
+/*
+ * Inside the caller's transaction, fenced by the job's token; 0, or -1.
+ *
+ * step_plan	Add steps that are not there yet; existing ones stay.
+ * step_save	Store state, percent, attempt, times, exit, output.
+ * step_reset	Steps from POSITION on wait again; items of later "each"
+ *		stages go.  Not fenced: for a job that does not run.
+ */
+int	step_plan(struct db *, const struct uuid *job, const struct step *,
+	    size_t n);
+int	step_save(struct db *, const struct uuid *job, const struct step *);
+int	step_reset(struct db *, const struct uuid *job, unsigned int position);
+
+/*
+ * step_list	All steps of a job, in order; *STEPS is to be freed.
+ *		How many, or -1.
+ */
+int	step_list(struct db *, const struct uuid *job, struct step **steps);
+
+#endif
