@@ -41,6 +41,8 @@ enum db_error {
 /*
  * db_open	Prepare to talk to the database as the account of PROGRAM;
  *		connects on first use.  Each thread has its own.
+ * db_patience	Let statements of this connection take SECONDS, from the next
+ *		connect on: for schema steps.  Others are ended after 3 s.
  * db_alive	0 when the server answers now, else -1.
  * db_error	Of the last call.
  * db_exec	Run a statement.  Rows changed or inserted, or -1.
@@ -50,6 +52,7 @@ enum db_error {
  * db_one	db_query and its first row; NULL with DB_OK when there is none.
  */
 struct db	*db_open(const struct conf *, const char *program);
+void		 db_patience(struct db *, unsigned int seconds);
 void		 db_close(struct db *);
 int		 db_alive(struct db *);
 enum db_error	 db_error(const struct db *);
