@@ -56,6 +56,8 @@ struct conf {
 	/* [run] */
 	char		*sockets;	/* directory of the unix sockets */
 	unsigned int	 workers;	/* processes of auth, upload, status */
+	char		*share;		/* where sql/ web/ nginx/ vmaf/ are;
+					   initially MILLRACE_SHARE */
 
 	/* [daemon] */
 	unsigned int	 slots;		/* jobs at a time; 0: one per core */
