@@ -102,14 +102,27 @@ struct job_filter {
 int	 job_list(struct db *, const struct job_filter *, struct job *rows);
 
 /*
+ * A queue as one claimer sees it.  Ids up to the low-water mark were claimed
+ * already; the mark spares the server walking over their index entries while
+ * an old snapshot (a dump) keeps them from being purged.
+ */
+struct job_queue {
+	char		name[32];
+	struct uuid	low;
+	uint64_t	low_until;	/* monotonic ms; then it starts anew, for
+					   ids that became visible late */
+};
+
+/*
  * The daemon's side.
  *
- * job_claim	Take up to N ready jobs of QUEUE for DAEMON_ID; each gets its
- *		own token.  An event "running" is recorded for each.  Jobs
- *		taken, or -1.
- * job_taken	Jobs that DAEMON_ID has (state running), as after a restart.
+ * job_claim	Take up to N ready jobs of a queue for DAEMON_ID, with a new
+ *		token, in a transaction of its own; an event "running" is
+ *		recorded for each.  Jobs taken, or -1; after -1 with DB_AWAY
+ *		the outcome is unknown, and job_taken tells.
+ * job_taken	Jobs that DAEMON_ID has (state running), oldest first.
  */
-int	 job_claim(struct db *, const char *queue, uint64_t daemon_id,
+int	 job_claim(struct db *, struct job_queue *, uint64_t daemon_id,
 	    struct job *, size_t n);
 int	 job_taken(struct db *, uint64_t daemon_id, struct job *, size_t n);
 
@@ -164,26 +177,51 @@ int	 job_cancels(struct db *, uint64_t daemon_id, struct uuid *, size_t n);
  * They run in a transaction of their own and record an event.
  *
  * job_cancel	A pending job is cancelled at once, a running one is asked.
- * job_retry	A failed or cancelled job is pending again.  The steps that
- *		are to run again are the caller's to reset, with step_reset,
- *		before; MORE runs inside the transaction for that.
+ * job_retry	A failed or cancelled job is pending again, at PROGRESS.
+ *		MORE(DB, ARG) runs inside the transaction, to reset the steps
+ *		that are to run again (step_reset); 0 or -1.
  * job_delete	The row, its events and steps; not while it runs.  Its files
  *		are the sweeper's.
  */
 int	 job_cancel(struct db *, const struct uuid *, enum job_state *now);
-int	 job_retry(struct db *, const struct uuid *,
+int	 job_retry(struct db *, const struct uuid *, double progress,
 	    int (*more)(struct db *, void *), void *, enum job_state *now);
 int	 job_delete(struct db *, const struct uuid *, enum job_state *now);
 
 /*
  * job_expired	Ended jobs of PIPELINE older than RETAIN_S, oldest first.
  * job_unfinished How many unfinished ones an anonymous ADDRESS has, or -1.
- * job_tally	Jobs by state, maintained: never a count over the table.
- *		PIPELINE "" sums over all.  0 or -1.
  */
 int	 job_expired(struct db *, const char *pipeline, unsigned int retain_s,
 	    struct uuid *, size_t n);
 int	 job_unfinished(struct db *, const char *address);
-int	 job_tally(struct db *, const char *pipeline, uint64_t[JOB_STATES]);
+
+/* Jobs of one pipeline in one state, from maintained counters. */
+struct job_count {
+	char		pipeline[32];
+	enum job_state	state;
+	uint64_t	now;		/* there now */
+	uint64_t	total;		/* that ever came to this state */
+};
+
+/* job_counts	All there are, by pipeline.  How many, or -1. */
+int	 job_counts(struct db *, struct job_count *, size_t n);
+
+/* A job that changed, for the hub's one query. */
+struct job_change {
+	struct uuid	id;
+	uint32_t	seq;
+	char		changed_at[DB_TIME];
+};
+
+/*
+ * job_changed	Jobs with changed_at >= SINCE, in that order; at most N rows.
+ *		How many, or -1; N means: there may be more, ask again from
+ *		the last one's time.
+ * job_now	The database's clock.  0 or -1.
+ */
+int	 job_changed(struct db *, const char *since, struct job_change *,
+	    size_t n);
+int	 job_now(struct db *, char[DB_TIME]);
 
 #endif

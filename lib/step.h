@@ -34,8 +34,9 @@ const char	*step_state_name(enum step_state);
  *
  * step_plan	Add steps that are not there yet; existing ones stay.
  * step_save	Store state, percent, attempt, times, exit, output.
- * step_reset	Steps from POSITION on wait again; items of later "each"
- *		stages go.  Not fenced: for a job that does not run.
+ * step_reset	Steps after POSITION wait again, as does what is not done at
+ *		POSITION itself; items of later "each" stages go.  Not fenced:
+ *		for a job that does not run.
  */
 int	step_plan(struct db *, const struct uuid *job, const struct step *,
 	    size_t n);

@@ -87,7 +87,7 @@ CREATE TABLE upload (
 CREATE TABLE job (
 	id	 BINARY(16) NOT NULL PRIMARY KEY,
 	user_id	 BIGINT UNSIGNED NOT NULL DEFAULT 0,	-- 0: anonymous
-	address	 VARCHAR(45) NOT NULL DEFAULT '',	-- of an anonymous client
+	address	 VARCHAR(45),				-- of an anonymous client
 	pipeline VARCHAR(31) NOT NULL,
 	queue	 VARCHAR(31) NOT NULL,
 	state	 ENUM('pending', 'running', 'completed', 'failed', 'cancelled',
@@ -124,6 +124,8 @@ CREATE TABLE job (
 	KEY changed (changed_at),			-- the hub's query
 	KEY of_user (user_id, id),			-- lists
 	KEY by_state (state, id),
+	KEY by_pipeline (pipeline, id),
+	KEY of_address (address, state),
 	KEY of_daemon (daemon_id, state),		-- take-over, cancels
 	KEY for_the_sweep (pipeline, completed_at),
 	KEY of_upload (upload_id)
@@ -213,14 +215,16 @@ CREATE TABLE daemon (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- Jobs by pipeline and state, maintained with each change of a state, so that
--- no page ever counts.
+-- no page ever counts.  Each process adds to a slot of its own, lest all
+-- transactions wait for one row; a count is the sum over the slots.
 CREATE TABLE tally (
 	pipeline VARCHAR(31) NOT NULL,
 	state	 ENUM('pending', 'running', 'completed', 'failed', 'cancelled',
 		     'waiting') NOT NULL,
 	n	 BIGINT NOT NULL DEFAULT 0,		-- there now
 	total	 BIGINT UNSIGNED NOT NULL DEFAULT 0,	-- that ever came here
-	PRIMARY KEY (pipeline, state)
+	slot	 TINYINT UNSIGNED NOT NULL,
+	PRIMARY KEY (pipeline, state, slot)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- The answer that was given to a request with an Idempotency-Key.

@@ -1,0 +1,949 @@
+/*
+ * Table job: its states, and the events it leaves behind.
+ *
+ *	           claim            every stage succeeded
+ *	[pending] --------> [running] --------> [completed]
+ *	 ^ ^  |               |  |  |
+ *	 | |  |               |  |  '---------> [failed] ------.
+ *	 | |  '-- cancel ---- | -'------------> [cancelled] --.|
+ *	 | '---- retry -------'                               ||
+ *	 '------------------- by a person --------------------'
+ *
+ * [waiting] leads to [pending] and to [cancelled].  Each arrow is one UPDATE
+ * whose WHERE names the state it starts from, so that the number of changed
+ * rows tells whether it was taken; nothing is decided on what was read before.
+ *
+ * Whoever changes a row what clients see counts its seq up in the same
+ * statement and calls record(), in the same transaction.
+ */
+
+#include "job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "log.h"
+
+/* Slots of each counter in table tally. */
+#define TALLY_SLOTS	16
+
+/* How long a low-water mark is trusted, ms. */
+#define MARK_MS		1000
+
+/* A text search looks at this many of the newest jobs. */
+#define SEARCH_ROWS	"10000"
+
+/* Ids in one statement, at most. */
+#define BATCH		200
+
+static const char *const names[] = {
+	[JOB_PENDING]	= "pending",
+	[JOB_RUNNING]	= "running",
+	[JOB_COMPLETED]	= "completed",
+	[JOB_FAILED]	= "failed",
+	[JOB_CANCELLED]	= "cancelled",
+	[JOB_WAITING]	= "waiting",
+};
+
+const char *
+job_state_name(enum job_state state)
+{
+	return names[state];
+}
+
+int
+job_state_parse(const char *text)
+{
+	int	 i;
+
+	for (i = 0; i < JOB_STATES; i++) {
+		if (strcmp(text, names[i]) == 0)
+			return i;
+	}
+	return -1;
+}
+
+bool
+job_ended(enum job_state state)
+{
+	return state == JOB_COMPLETED || state == JOB_FAILED ||
+	    state == JOB_CANCELLED;
+}
+
+/* ---- rows ----------------------------------------------------------------- */
+
+#define COLUMNS \
+	"id, user_id, address, pipeline, queue, state, phase, stage," \
+	" stage_progress, progress, eta_s, items_done, items_total, step," \
+	" message, attempt, crashes, daemon_id, token, cancel, seq, changed_at," \
+	" created_at, started_at, completed_at, error_message, upload_id, name," \
+	" client_key, output_file"
+
+static void
+from_row(const struct db_rows *row, struct job *job)
+{
+	unsigned int	 i = 0;
+	int		 state;
+
+	memset(job, 0, sizeof(*job));
+	db_uuid(row, i++, &job->id);
+	job->user_id = db_u64(row, i++);
+	db_text(row, i++, job->address, sizeof(job->address));
+	db_text(row, i++, job->pipeline, sizeof(job->pipeline));
+	db_text(row, i++, job->queue, sizeof(job->queue));
+	state = job_state_parse(db_str(row, i++));
+	job->state = state == -1 ? JOB_FAILED : (enum job_state)state;
+	db_text(row, i++, job->phase, sizeof(job->phase));
+	db_text(row, i++, job->stage, sizeof(job->stage));
+	job->stage_progress = db_double(row, i++);
+	job->progress = db_double(row, i++);
+	job->eta_s = db_null(row, i) ? -1 : (int)db_u64(row, i);
+	i++;
+	job->items_done = (unsigned int)db_u64(row, i++);
+	job->items_total = (unsigned int)db_u64(row, i++);
+	db_text(row, i++, job->step, sizeof(job->step));
+	db_text(row, i++, job->message, sizeof(job->message));
+	job->attempt = (unsigned int)db_u64(row, i++);
+	job->crashes = (unsigned int)db_u64(row, i++);
+	job->daemon_id = db_u64(row, i++);
+	job->token = db_u64(row, i++);
+	job->cancel = db_u64(row, i++) != 0;
+	job->seq = (uint32_t)db_u64(row, i++);
+	db_text(row, i++, job->changed_at, sizeof(job->changed_at));
+	db_text(row, i++, job->created_at, sizeof(job->created_at));
+	db_text(row, i++, job->started_at, sizeof(job->started_at));
+	db_text(row, i++, job->completed_at, sizeof(job->completed_at));
+	db_text(row, i++, job->error_message, sizeof(job->error_message));
+	db_uuid(row, i++, &job->upload_id);
+	db_text(row, i++, job->name, sizeof(job->name));
+	db_text(row, i++, job->key, sizeof(job->key));
+	db_text(row, i++, job->output_file, sizeof(job->output_file));
+}
+
+/* All rows, into JOBS[n]; frees them.  How many, or -1. */
+static int
+take(struct db_rows *rows, struct job *jobs, size_t n)
+{
+	size_t	 i = 0;
+
+	if (rows == NULL)
+		return -1;
+	while (i < n && db_next(rows))
+		from_row(rows, &jobs[i++]);
+	db_rows_free(rows);
+	return (int)i;
+}
+
+static int
+take_ids(struct db_rows *rows, struct uuid *ids, size_t n)
+{
+	size_t	 i = 0;
+
+	if (rows == NULL)
+		return -1;
+	while (i < n && db_next(rows))
+		db_uuid(rows, 0, &ids[i++]);
+	db_rows_free(rows);
+	return (int)i;
+}
+
+static bool
+is_set(const struct uuid *id)
+{
+	static const struct uuid	 zero;
+
+	return !uuid_equal(id, &zero);
+}
+
+int
+job_find(struct db *db, const struct uuid *id, struct job *job)
+{
+	static const char	 sql[] =
+	    "SELECT " COLUMNS " FROM job WHERE id = ?";
+	struct db_rows		*row;
+
+	if ((row = db_one(db, sql, "I", id)) == NULL)
+		return -1;
+	from_row(row, job);
+	db_rows_free(row);
+	return 0;
+}
+
+static char *
+text_of(struct db_rows *row)
+{
+	char	*text = NULL;
+
+	if (row == NULL)
+		return NULL;
+	if (!db_null(row, 0))
+		text = xstrdup(db_str(row, 0));
+	db_rows_free(row);
+	return text;
+}
+
+char *
+job_params(struct db *db, const struct uuid *id)
+{
+	return text_of(db_one(db, "SELECT params FROM job WHERE id = ?", "I",
+	    id));
+}
+
+char *
+job_result(struct db *db, const struct uuid *id)
+{
+	return text_of(db_one(db, "SELECT result FROM job WHERE id = ?", "I",
+	    id));
+}
+
+char *
+job_details(struct db *db, const struct uuid *id)
+{
+	return text_of(db_one(db, "SELECT details FROM job WHERE id = ?", "I",
+	    id));
+}
+
+/* ---- events and counters -------------------------------------------------- */
+
+/* Copy the row as it is now into table event. */
+static int
+record(struct db *db, const struct uuid *id)
+{
+	static const char	 sql[] =
+	    "INSERT INTO event (job_id, seq, at, state, phase, stage,"
+	    " stage_progress, progress, eta_s, items_done, items_total, step,"
+	    " message, details, started_at) "
+	    "SELECT id, seq, changed_at, state, phase, stage,"
+	    " stage_progress, progress, eta_s, items_done, items_total, step,"
+	    " message, details, started_at FROM job WHERE id = ?";
+
+	return db_exec(db, sql, "I", id) == 1 ? 0 : -1;
+}
+
+/* N jobs of PIPELINE came to state TO. */
+static int
+arrived(struct db *db, const char *pipeline, enum job_state to, int64_t n)
+{
+	static const char	 sql[] =
+	    "INSERT INTO tally (pipeline, state, slot, n, total)"
+	    " VALUES (?, ?, ?, ?, ?)"
+	    " ON DUPLICATE KEY UPDATE n = n + VALUES(n),"
+	    " total = total + VALUES(total)";
+	static _Thread_local int slot = -1;
+
+	if (slot == -1)
+		slot = (int)arc4random_uniform(TALLY_SLOTS);
+	return db_exec(db, sql, "ssuii", pipeline, job_state_name(to),
+	    (uint64_t)slot, n, n > 0 ? n : (int64_t)0) == -1 ? -1 : 0;
+}
+
+static int
+moved(struct db *db, const char *pipeline, enum job_state from,
+    enum job_state to)
+{
+	return arrived(db, pipeline, from, -1) == 0 &&
+	    arrived(db, pipeline, to, 1) == 0 ? 0 : -1;
+}
+
+/* A job's row was changed: its event, and the counters of its pipeline. */
+static int
+changed(struct db *db, const struct uuid *id, enum job_state from,
+    enum job_state to)
+{
+	static const char	 sql[] = "SELECT pipeline FROM job WHERE id = ?";
+	struct db_rows		*row;
+	int			 rc;
+
+	if (record(db, id) == -1)
+		return -1;
+	if (from == to)
+		return 1;
+	if ((row = db_one(db, sql, "I", id)) == NULL)
+		return -1;
+	rc = moved(db, db_str(row, 0), from, to);
+	db_rows_free(row);
+	return rc == -1 ? -1 : 1;
+}
+
+int
+job_counts(struct db *db, struct job_count *counts, size_t n)
+{
+	static const char	 sql[] =
+	    "SELECT pipeline, state, GREATEST(SUM(n), 0), SUM(total) FROM tally"
+	    " GROUP BY pipeline, state";
+	struct db_rows		*rows;
+	size_t			 i;
+
+	if ((rows = db_query(db, sql, "")) == NULL)
+		return -1;
+	for (i = 0; i < n && db_next(rows); i++) {
+		db_text(rows, 0, counts[i].pipeline,
+		    sizeof(counts[i].pipeline));
+		counts[i].state =
+		    (enum job_state)job_state_parse(db_str(rows, 1));
+		counts[i].now = db_u64(rows, 2);
+		counts[i].total = db_u64(rows, 3);
+	}
+	db_rows_free(rows);
+	return (int)i;
+}
+
+/* ---- submitting ----------------------------------------------------------- */
+
+int
+job_submit(struct db *db, struct job *job, const char *params)
+{
+	static const char	 insert[] =
+	    "INSERT INTO job (id, user_id, address, pipeline, queue, state,"
+	    " ready, seq, changed_at, created_at, upload_id, name, client_key,"
+	    " params) VALUES (?, ?, NULLIF(?, ''), ?, ?, ?, ?, 1, NOW(3),"
+	    " NOW(3), ?, ?, ?, ?)";
+	uint64_t		 ready = JOB_PRIORITY;
+	struct db_value		 values[] = {
+		{ 'I', .id = &job->id },
+		{ 'u', .u = job->user_id },
+		{ 's', .s = job->address },
+		{ 's', .s = job->pipeline },
+		{ 's', .s = job->queue },
+		{ 's', .s = job_state_name(job->state) },
+		{ 'u', .u = ready },
+		{ 'I', .id = is_set(&job->upload_id) ? &job->upload_id : NULL },
+		{ 's', .s = job->name },
+		{ 's', .s = job->key },
+		{ 's', .s = params },
+	};
+
+	if (!is_set(&job->id))
+		uuid_new(&job->id);
+	if (job->state != JOB_PENDING)
+		values[6] = (struct db_value){ 's', .s = NULL };
+	if (db_exec_values(db, insert, values,
+	    sizeof(values) / sizeof(values[0])) != 1)
+		return -1;
+	if (record(db, &job->id) == -1)
+		return -1;
+	return arrived(db, job->pipeline, job->state, 1);
+}
+
+/* ---- lists ---------------------------------------------------------------- */
+
+/* A statement that is put together from conditions. */
+struct query {
+	char		 sql[2048];
+	struct db_value	 values[16];
+	size_t		 n;
+};
+
+static void
+add(struct query *q, const char *sql, struct db_value value)
+{
+	strlcat(q->sql, sql, sizeof(q->sql));
+	if (value.type != '\0')
+		q->values[q->n++] = value;
+}
+
+/* The smallest id that can have been made at TIME, a minute of skew allowed. */
+static void
+first_id_at(const char *time, struct uuid *id)
+{
+	struct tm	 tm = { 0 };
+	uint64_t	 ms;
+	int		 i;
+
+	memset(id, 0, sizeof(*id));
+	if (strptime(time, "%Y-%m-%d %H:%M:%S", &tm) == NULL)
+		return;
+	ms = ((uint64_t)timegm(&tm) - 60) * 1000;
+	for (i = 0; i < 6; i++)
+		id->b[i] = (unsigned char)(ms >> (8 * (5 - i)));
+}
+
+/* TEXT as a pattern that matches it anywhere. */
+static void
+pattern(const char *text, char *out, size_t size)
+{
+	size_t	 n = 0;
+
+	out[n++] = '%';
+	for (; *text != '\0' && n + 4 < size; text++) {
+		if (strchr("%_\\", *text) != NULL)
+			out[n++] = '\\';
+		out[n++] = *text;
+	}
+	out[n++] = '%';
+	out[n] = '\0';
+}
+
+int
+job_list(struct db *db, const struct job_filter *f, struct job *jobs)
+{
+	struct query	 q = { .sql = "", .n = 0 };
+	struct uuid	 from;
+	char		 like[2 * sizeof(f->text) + 3];
+	bool		 search = f->text[0] != '\0';
+
+	add(&q, search ? "SELECT * FROM (" : "", (struct db_value){ 0 });
+	add(&q, "SELECT " COLUMNS " FROM job WHERE 1", (struct db_value){ 0 });
+	if (f->user_id != 0)
+		add(&q, " AND user_id = ?",
+		    (struct db_value){ 'u', .u = f->user_id });
+	if (f->state != -1)
+		add(&q, " AND state = ?", (struct db_value){ 's',
+		    .s = job_state_name((enum job_state)f->state) });
+	if (f->pipeline[0] != '\0')
+		add(&q, " AND pipeline = ?",
+		    (struct db_value){ 's', .s = f->pipeline });
+	if (f->since[0] != '\0') {
+		first_id_at(f->since, &from);
+		add(&q, " AND id >= ?", (struct db_value){ 'I', .id = &from });
+		add(&q, " AND created_at >= ?",
+		    (struct db_value){ 's', .s = f->since });
+	}
+	if (is_set(&f->before))
+		add(&q, " AND id < ?",
+		    (struct db_value){ 'I', .id = &f->before });
+	add(&q, " ORDER BY id DESC", (struct db_value){ 0 });
+	if (search) {
+		pattern(f->text, like, sizeof(like));
+		add(&q, " LIMIT " SEARCH_ROWS ") newest WHERE (name LIKE ?",
+		    (struct db_value){ 's', .s = like });
+		add(&q, " OR LOWER(HEX(id)) LIKE REPLACE(?, '-', '')"
+		    ") ORDER BY id DESC",
+		    (struct db_value){ 's', .s = like });
+	}
+	add(&q, " LIMIT ?", (struct db_value){ 'u', .u = f->limit });
+	return take(db_query_values(db, q.sql, q.values, q.n), jobs, f->limit);
+}
+
+int
+job_expired(struct db *db, const char *pipeline, unsigned int retain_s,
+    struct uuid *ids, size_t n)
+{
+	static const char	 sql[] =
+	    "SELECT id FROM job WHERE pipeline = ?"
+	    " AND completed_at < NOW(3) - INTERVAL ? SECOND"
+	    " AND state IN ('completed', 'failed', 'cancelled')"
+	    " ORDER BY completed_at LIMIT ?";
+
+	return take_ids(db_query(db, sql, "suu", pipeline, (uint64_t)retain_s,
+	    (uint64_t)n), ids, n);
+}
+
+int
+job_unfinished(struct db *db, const char *address)
+{
+	static const char	 sql[] =
+	    "SELECT COUNT(*) FROM job WHERE address = ?"
+	    " AND state IN ('pending', 'running', 'waiting')";
+	struct db_rows		*row;
+	int			 n;
+
+	if ((row = db_one(db, sql, "s", address)) == NULL)
+		return -1;
+	n = (int)db_u64(row, 0);
+	db_rows_free(row);
+	return n;
+}
+
+int
+job_changed(struct db *db, const char *since, struct job_change *changes,
+    size_t n)
+{
+	static const char	 sql[] =
+	    "SELECT id, seq, changed_at FROM job FORCE INDEX (changed)"
+	    " WHERE changed_at >= ? ORDER BY changed_at, id LIMIT ?";
+	struct db_rows		*rows;
+	size_t			 i;
+
+	if ((rows = db_query(db, sql, "su", since, (uint64_t)n)) == NULL)
+		return -1;
+	for (i = 0; i < n && db_next(rows); i++) {
+		db_uuid(rows, 0, &changes[i].id);
+		changes[i].seq = (uint32_t)db_u64(rows, 1);
+		db_text(rows, 2, changes[i].changed_at,
+		    sizeof(changes[i].changed_at));
+	}
+	db_rows_free(rows);
+	return (int)i;
+}
+
+int
+job_now(struct db *db, char now[DB_TIME])
+{
+	struct db_rows	*row;
+
+	if ((row = db_one(db, "SELECT NOW(3)", "")) == NULL)
+		return -1;
+	db_text(row, 0, now, DB_TIME);
+	db_rows_free(row);
+	return 0;
+}
+
+/* ---- claiming ------------------------------------------------------------- */
+
+/* "PREFIX(?,?,...)SUFFIX" for N ids. */
+static char *
+with_list(const char *prefix, size_t n, const char *suffix)
+{
+	char	*sql;
+	size_t	 i, len = strlen(prefix);
+
+	sql = xmalloc(len + n * 2 + strlen(suffix) + 3);
+	memcpy(sql, prefix, len);
+	sql[len++] = '(';
+	for (i = 0; i < n; i++) {
+		sql[len++] = '?';
+		sql[len++] = i + 1 < n ? ',' : ')';
+	}
+	memcpy(sql + len, suffix, strlen(suffix) + 1);
+	return sql;
+}
+
+static uint64_t
+clock_ms(void)
+{
+	struct timespec	 ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Ids that may be claimed, read without locks; they may be taken by then. */
+static int
+candidates(struct db *db, struct job_queue *queue, struct uuid *ids, size_t n)
+{
+	static const char	 sql[] =
+	    "SELECT id FROM job FORCE INDEX (ready)"
+	    " WHERE queue = ? AND ready = ? AND id > ? ORDER BY id LIMIT ?";
+
+	if (clock_ms() >= queue->low_until) {
+		memset(&queue->low, 0, sizeof(queue->low));
+		queue->low_until = clock_ms() + MARK_MS;
+	}
+	return take_ids(db_query(db, sql, "suIu", queue->name,
+	    (uint64_t)JOB_PRIORITY, &queue->low, (uint64_t)n), ids, n);
+}
+
+struct claim {
+	uint64_t	 daemon_id, token;
+	struct uuid	*ids;
+	size_t		 n;
+	struct job	*jobs;
+	int		 taken;
+};
+
+/* Whoever changes the row has it: no lock is held before, none waited for. */
+static int64_t
+take_rows(struct db *db, const struct claim *c, const struct db_value *v)
+{
+	static const char	 prefix[] =
+	    "UPDATE job FORCE INDEX (PRIMARY) SET state = 'running',"
+	    " ready = NULL, daemon_id = ?, token = ?, attempt = attempt + 1,"
+	    " seq = seq + 1, changed_at = NOW(3), step = '', message = '',"
+	    " eta_s = NULL, started_at = COALESCE(started_at, NOW(3))"
+	    " WHERE state = 'pending' AND id IN ";
+	char			*sql = with_list(prefix, c->n, "");
+	int64_t			 n = db_exec_values(db, sql, v, c->n + 2);
+
+	free(sql);
+	return n;
+}
+
+static int
+claim(struct db *db, void *arg)
+{
+	struct claim	*c = arg;
+	struct db_value	*v = xcalloc(c->n + 2, sizeof(*v));
+	char		*sql;
+	size_t		 i;
+	int		 rc = -1, k;
+
+	v[0] = (struct db_value){ 'u', .u = c->daemon_id };
+	v[1] = (struct db_value){ 'u', .u = c->token };
+	for (i = 0; i < c->n; i++)
+		v[i + 2] = (struct db_value){ 'I', .id = &c->ids[i] };
+	c->taken = 0;
+	switch (take_rows(db, c, v)) {
+	case -1:
+		goto out;
+	case 0:
+		rc = 0;
+		goto out;
+	}
+	sql = with_list("SELECT " COLUMNS " FROM job FORCE INDEX (PRIMARY)"
+	    " WHERE token = ? AND id IN ", c->n, " ORDER BY id");
+	c->taken = take(db_query_values(db, sql, v + 1, c->n + 1), c->jobs,
+	    c->n);
+	free(sql);
+	if (c->taken == -1)
+		goto out;
+	for (k = 0; k < c->taken; k++) {
+		if (changed(db, &c->jobs[k].id, JOB_PENDING, JOB_RUNNING) == -1)
+			goto out;
+	}
+	rc = 0;
+out:
+	free(v);
+	return rc;
+}
+
+int
+job_claim(struct db *db, struct job_queue *queue, uint64_t daemon_id,
+    struct job *jobs, size_t n)
+{
+	struct uuid	 ids[BATCH];
+	struct claim	 c = { .daemon_id = daemon_id, .ids = ids,
+	    .jobs = jobs };
+	int		 found;
+
+	if (n > BATCH)
+		n = BATCH;
+	if ((found = candidates(db, queue, ids, n)) <= 0)
+		return found;
+	c.n = (size_t)found;
+	/* Positive as a signed number too, so that no tool misreads it. */
+	c.token = (((uint64_t)arc4random() << 32) | arc4random()) >> 1 | 1;
+	if (db_run(db, claim, &c) == -1)
+		return -1;
+	queue->low = ids[found - 1];
+	return c.taken;
+}
+
+int
+job_taken(struct db *db, uint64_t daemon_id, struct job *jobs, size_t n)
+{
+	static const char	 sql[] =
+	    "SELECT " COLUMNS " FROM job FORCE INDEX (of_daemon)"
+	    " WHERE daemon_id = ? AND state = 'running' ORDER BY id LIMIT ?";
+
+	return take(db_query(db, sql, "uu", daemon_id, (uint64_t)n), jobs, n);
+}
+
+/* ---- running -------------------------------------------------------------- */
+
+/* What every news changes, and the values for it, in this order. */
+#define NEWS_SET \
+	"UPDATE job SET seq = seq + 1, changed_at = NOW(3), phase = ?," \
+	" stage = ?, stage_progress = ?, progress = GREATEST(progress, ?)," \
+	" eta_s = NULLIF(?, -1), items_done = ?, items_total = ?, step = ?," \
+	" message = ?, details = COALESCE(?, details)"
+#define NEWS_TYPES	"ssddiuusss"
+#define NEWS_VALUES(n) \
+	(n)->phase, (n)->stage, (n)->stage_progress, (n)->progress, \
+	(int64_t)(n)->eta_s, (uint64_t)(n)->items_done, \
+	(uint64_t)(n)->items_total, (n)->step, (n)->message, (n)->details
+#define NEWS_FENCE	" WHERE id = ? AND token = ? AND state = 'running'"
+#define FENCE_TYPES	"Iu"
+#define FENCE_VALUES(n)	&(n)->id, (n)->token
+
+/* The job stops being the daemon's. */
+#define LEAVES		", daemon_id = 0, cancel = 0, eta_s = NULL"
+
+/* After an UPDATE of CHANGED rows: the event, if the fence let it pass. */
+static int
+settled(struct db *db, const struct job_news *n, int64_t rows,
+    enum job_state to)
+{
+	if (rows <= 0)
+		return (int)rows;
+	return changed(db, &n->id, JOB_RUNNING, to);
+}
+
+int
+job_progress(struct db *db, const struct job_news *n)
+{
+	static const char	 sql[] = NEWS_SET NEWS_FENCE;
+
+	return settled(db, n, db_exec(db, sql, NEWS_TYPES FENCE_TYPES,
+	    NEWS_VALUES(n), FENCE_VALUES(n)), JOB_RUNNING);
+}
+
+int
+job_done(struct db *db, const struct job_news *n, const char *result,
+    const char *output)
+{
+	static const char	 sql[] =
+	    NEWS_SET LEAVES ", state = 'completed', phase = 'completed',"
+	    " stage_progress = 100, progress = 100, completed_at = NOW(3),"
+	    " error_message = NULL, result = ?, output_file = ?" NEWS_FENCE;
+
+	return settled(db, n, db_exec(db, sql, NEWS_TYPES "ss" FENCE_TYPES,
+	    NEWS_VALUES(n), result, output, FENCE_VALUES(n)), JOB_COMPLETED);
+}
+
+int
+job_failed(struct db *db, const struct job_news *n, const char *why)
+{
+	static const char	 sql[] =
+	    NEWS_SET LEAVES ", state = 'failed', phase = 'failed', message = ?,"
+	    " error_message = ?, completed_at = NOW(3)" NEWS_FENCE;
+
+	return settled(db, n, db_exec(db, sql, NEWS_TYPES "ss" FENCE_TYPES,
+	    NEWS_VALUES(n), why, why, FENCE_VALUES(n)), JOB_FAILED);
+}
+
+int
+job_stopped(struct db *db, const struct job_news *n)
+{
+	static const char	 sql[] =
+	    NEWS_SET LEAVES ", state = 'cancelled', phase = 'cancelled',"
+	    " step = '', message = 'cancelled', error_message = 'cancelled',"
+	    " completed_at = NOW(3)" NEWS_FENCE;
+
+	return settled(db, n, db_exec(db, sql, NEWS_TYPES FENCE_TYPES,
+	    NEWS_VALUES(n), FENCE_VALUES(n)), JOB_CANCELLED);
+}
+
+/* The job may be claimed again in DELAY_S. */
+static int
+due_in(struct db *db, const struct uuid *id, unsigned int delay_s)
+{
+	static const char	 sql[] =
+	    "REPLACE INTO later (job_id, due)"
+	    " VALUES (?, NOW(3) + INTERVAL ? SECOND)";
+
+	return db_exec(db, sql, "Iu", id, (uint64_t)delay_s) == -1 ? -1 : 0;
+}
+
+int
+job_again(struct db *db, const struct job_news *n, const char *why,
+    unsigned int delay_s)
+{
+	static const char	 sql[] =
+	    NEWS_SET LEAVES ", state = 'pending', step = ?, message = ?"
+	    NEWS_FENCE;
+	char			 step[256];
+	int64_t			 rows;
+
+	snprintf(step, sizeof(step), "Again in %u s: %s", delay_s, why);
+	rows = db_exec(db, sql, NEWS_TYPES "ss" FENCE_TYPES, NEWS_VALUES(n),
+	    step, why, FENCE_VALUES(n));
+	if (rows == 1 && due_in(db, &n->id, delay_s) == -1)
+		return -1;
+	return settled(db, n, rows, JOB_PENDING);
+}
+
+int
+job_crashed(struct db *db, const struct job_news *n, const char *why,
+    unsigned int delay_s)
+{
+	static const char	 sql[] =
+	    NEWS_SET LEAVES ", state = 'pending', step = ?, message = ?,"
+	    " crashes = crashes + 1, attempt = GREATEST(attempt, 1) - 1"
+	    NEWS_FENCE;
+	char			 step[256];
+	int64_t			 rows;
+
+	snprintf(step, sizeof(step), "Again in %u s: %s", delay_s, why);
+	rows = db_exec(db, sql, NEWS_TYPES "ss" FENCE_TYPES, NEWS_VALUES(n),
+	    step, why, FENCE_VALUES(n));
+	if (rows == 1 && due_in(db, &n->id, delay_s) == -1)
+		return -1;
+	return settled(db, n, rows, JOB_PENDING);
+}
+
+int
+job_give_back(struct db *db, const struct job_news *n)
+{
+	static const char	 sql[] =
+	    NEWS_SET LEAVES ", state = 'pending', ready = ?,"
+	    " step = 'Waiting for a daemon', attempt = GREATEST(attempt, 1) - 1"
+	    NEWS_FENCE;
+
+	return settled(db, n, db_exec(db, sql, NEWS_TYPES "u" FENCE_TYPES,
+	    NEWS_VALUES(n), (uint64_t)JOB_PRIORITY, FENCE_VALUES(n)),
+	    JOB_PENDING);
+}
+
+/* ---- waiting -------------------------------------------------------------- */
+
+struct due {
+	struct uuid	 ids[BATCH];
+	int		 n;
+};
+
+static int
+make_ready(struct db *db, void *arg)
+{
+	static const char	 ready[] =
+	    "UPDATE job SET ready = ? WHERE id = ? AND state = 'pending'";
+	static const char	 remove[] = "DELETE FROM later WHERE job_id = ?";
+	struct due		*due = arg;
+	int			 i;
+
+	for (i = 0; i < due->n; i++) {
+		if (db_exec(db, ready, "uI", (uint64_t)JOB_PRIORITY,
+		    &due->ids[i]) == -1 ||
+		    db_exec(db, remove, "I", &due->ids[i]) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+int
+job_due(struct db *db)
+{
+	static const char	 sql[] =
+	    "SELECT job_id FROM later WHERE due <= NOW(3)"
+	    " ORDER BY due, job_id LIMIT ?";
+	struct due		 due;
+
+	due.n = take_ids(db_query(db, sql, "u", (uint64_t)BATCH), due.ids,
+	    BATCH);
+	if (due.n <= 0)
+		return due.n;
+	return db_run(db, make_ready, &due) == -1 ? -1 : due.n;
+}
+
+int
+job_cancels(struct db *db, uint64_t daemon_id, struct uuid *ids, size_t n)
+{
+	static const char	 sql[] =
+	    "SELECT id FROM job FORCE INDEX (of_daemon)"
+	    " WHERE daemon_id = ? AND state = 'running' AND cancel = 1"
+	    " LIMIT ?";
+
+	return take_ids(db_query(db, sql, "uu", daemon_id, (uint64_t)n), ids, n);
+}
+
+/* ---- a person's wishes ---------------------------------------------------- */
+
+struct wish {
+	const struct uuid *id;
+	double		 progress;
+	int		(*more)(struct db *, void *);
+	void		*arg;
+	enum job_state	 now;		/* when it was not granted */
+	bool		 granted;
+};
+
+/* The row's state, locked for the rest of the transaction. */
+static int
+lock_state(struct db *db, const struct uuid *id, enum job_state *state,
+    bool *cancel)
+{
+	static const char	 sql[] =
+	    "SELECT state, cancel FROM job WHERE id = ? FOR UPDATE";
+	struct db_rows		*row;
+
+	if ((row = db_one(db, sql, "I", id)) == NULL)
+		return -1;
+	*state = (enum job_state)job_state_parse(db_str(row, 0));
+	*cancel = db_u64(row, 1) != 0;
+	db_rows_free(row);
+	return 0;
+}
+
+static int
+cancel(struct db *db, void *arg)
+{
+	static const char	 at_once[] =
+	    "UPDATE job SET state = 'cancelled', ready = NULL, seq = seq + 1,"
+	    " changed_at = NOW(3), completed_at = NOW(3), phase = 'cancelled',"
+	    " step = '', message = 'cancelled', error_message = 'cancelled',"
+	    " eta_s = NULL WHERE id = ?";
+	static const char	 ask[] =
+	    "UPDATE job SET cancel = 1, seq = seq + 1, changed_at = NOW(3),"
+	    " step = 'Cancelling', eta_s = NULL WHERE id = ?";
+	static const char	 not_later[] =
+	    "DELETE FROM later WHERE job_id = ?";
+	struct wish		*w = arg;
+	bool			 asked;
+
+	if (lock_state(db, w->id, &w->now, &asked) == -1)
+		return -1;
+	w->granted = !job_ended(w->now);
+	if (!w->granted || asked)
+		return 0;
+	if (w->now == JOB_RUNNING)
+		return db_exec(db, ask, "I", w->id) == 1 &&
+		    record(db, w->id) == 0 ? 0 : -1;
+	if (db_exec(db, at_once, "I", w->id) != 1 ||
+	    db_exec(db, not_later, "I", w->id) == -1)
+		return -1;
+	return changed(db, w->id, w->now, JOB_CANCELLED) == 1 ? 0 : -1;
+}
+
+static int
+retry(struct db *db, void *arg)
+{
+	static const char	 sql[] =
+	    "UPDATE job SET state = 'pending', ready = ?, seq = seq + 1,"
+	    " changed_at = NOW(3), completed_at = NULL, phase = 'pending',"
+	    " step = 'To be run again', message = '', error_message = NULL,"
+	    " progress = ?, stage_progress = 0, attempt = 0, crashes = 0,"
+	    " cancel = 0, items_done = 0, items_total = 0 WHERE id = ?";
+	struct wish		*w = arg;
+	bool			 asked;
+
+	if (lock_state(db, w->id, &w->now, &asked) == -1)
+		return -1;
+	w->granted = w->now == JOB_FAILED || w->now == JOB_CANCELLED;
+	if (!w->granted)
+		return 0;
+	if (db_exec(db, sql, "udI", (uint64_t)JOB_PRIORITY, w->progress,
+	    w->id) != 1 || (w->more != NULL && w->more(db, w->arg) == -1))
+		return -1;
+	return changed(db, w->id, w->now, JOB_PENDING) == 1 ? 0 : -1;
+}
+
+static int
+delete(struct db *db, void *arg)
+{
+	static const char	 find[] = "SELECT pipeline FROM job WHERE id = ?";
+	static const char	 sql[] = "DELETE FROM job WHERE id = ?";
+	struct wish		*w = arg;
+	struct db_rows		*row;
+	bool			 asked;
+	int			 rc;
+
+	if (lock_state(db, w->id, &w->now, &asked) == -1)
+		return -1;
+	w->granted = w->now != JOB_RUNNING;
+	if (!w->granted)
+		return 0;
+	if ((row = db_one(db, find, "I", w->id)) == NULL)
+		return -1;
+	rc = db_exec(db, sql, "I", w->id) == 1 &&
+	    arrived(db, db_str(row, 0), w->now, -1) == 0 ? 0 : -1;
+	db_rows_free(row);
+	return rc;
+}
+
+static int
+grant(struct db *db, int (*fn)(struct db *, void *), struct wish *w,
+    enum job_state *now)
+{
+	if (db_run(db, fn, w) == -1)
+		return -1;
+	*now = w->now;
+	return w->granted ? 1 : 0;
+}
+
+int
+job_cancel(struct db *db, const struct uuid *id, enum job_state *now)
+{
+	struct wish	 w = { .id = id };
+
+	return grant(db, cancel, &w, now);
+}
+
+int
+job_retry(struct db *db, const struct uuid *id, double progress,
+    int (*more)(struct db *, void *), void *arg, enum job_state *now)
+{
+	struct wish	 w = { .id = id, .progress = progress, .more = more,
+	    .arg = arg };
+
+	return grant(db, retry, &w, now);
+}
+
+int
+job_delete(struct db *db, const struct uuid *id, enum job_state *now)
+{
+	struct wish	 w = { .id = id };
+
+	return grant(db, delete, &w, now);
+}

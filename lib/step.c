@@ -1,0 +1,124 @@
+/*
+ * Table step: one stage of one job; of an "each" stage, one item.
+ */
+
+#include "step.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+static const char *const names[] = {
+	[STEP_WAITING]	= "waiting",
+	[STEP_RUNNING]	= "running",
+	[STEP_DONE]	= "done",
+	[STEP_FAILED]	= "failed",
+};
+
+const char *
+step_state_name(enum step_state state)
+{
+	return names[state];
+}
+
+static enum step_state
+state_of(const char *text)
+{
+	size_t	 i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(text, names[i]) == 0)
+			return (enum step_state)i;
+	}
+	return STEP_FAILED;
+}
+
+int
+step_plan(struct db *db, const struct uuid *job, const struct step *steps,
+    size_t n)
+{
+	static const char	 sql[] =
+	    "INSERT IGNORE INTO step (job_id, position, item, stage, args)"
+	    " VALUES (?, ?, ?, ?, ?)";
+	size_t			 i;
+
+	for (i = 0; i < n; i++) {
+		if (db_exec(db, sql, "Iusss", job, (uint64_t)steps[i].position,
+		    steps[i].item, steps[i].stage, steps[i].args) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+int
+step_save(struct db *db, const struct uuid *job, const struct step *step)
+{
+	static const char	 sql[] =
+	    "UPDATE step SET state = ?, percent = ?, attempt = ?,"
+	    " started_at = IF(? = 'running' AND state <> 'running', NOW(3),"
+	    "  COALESCE(started_at, NOW(3))),"
+	    " ended_at = IF(? IN ('done', 'failed'), NOW(3), NULL),"
+	    " exit_status = NULLIF(?, -1), output = ?"
+	    " WHERE job_id = ? AND position = ? AND item = ?";
+	const char		*state = step_state_name(step->state);
+
+	return db_exec(db, sql, "sdussisIus", state, step->percent,
+	    (uint64_t)step->attempt, state, state, (int64_t)step->exit_status,
+	    step->output, job, (uint64_t)step->position, step->item) == -1 ?
+	    -1 : 0;
+}
+
+int
+step_reset(struct db *db, const struct uuid *job, unsigned int position)
+{
+	static const char	 items[] =
+	    "DELETE FROM step WHERE job_id = ? AND position > ? AND item <> ''";
+	static const char	 rest[] =
+	    "UPDATE step SET state = 'waiting', percent = 0, started_at = NULL,"
+	    " ended_at = NULL, exit_status = NULL, output = NULL"
+	    " WHERE job_id = ? AND position >= ? AND"
+	    " (position > ? OR state <> 'done')";
+
+	if (db_exec(db, items, "Iu", job, (uint64_t)position) == -1 ||
+	    db_exec(db, rest, "Iuu", job, (uint64_t)position,
+	    (uint64_t)position) == -1)
+		return -1;
+	return 0;
+}
+
+int
+step_list(struct db *db, const struct uuid *job, struct step **steps)
+{
+	static const char	 sql[] =
+	    "SELECT position, stage, item, args, state, percent, attempt,"
+	    " started_at, ended_at, exit_status, output FROM step"
+	    " WHERE job_id = ? ORDER BY position, item";
+	struct db_rows		*rows;
+	struct step		*s;
+	size_t			 n = 0, room = 0;
+
+	*steps = NULL;
+	if ((rows = db_query(db, sql, "I", job)) == NULL)
+		return -1;
+	for (; db_next(rows); n++) {
+		if (n == room) {
+			room = room == 0 ? 16 : room * 2;
+			*steps = xreallocarray(*steps, room, sizeof(**steps));
+		}
+		s = &(*steps)[n];
+		s->position = (unsigned int)db_u64(rows, 0);
+		db_text(rows, 1, s->stage, sizeof(s->stage));
+		db_text(rows, 2, s->item, sizeof(s->item));
+		db_text(rows, 3, s->args, sizeof(s->args));
+		s->state = state_of(db_str(rows, 4));
+		s->percent = db_double(rows, 5);
+		s->attempt = (unsigned int)db_u64(rows, 6);
+		db_text(rows, 7, s->started_at, sizeof(s->started_at));
+		db_text(rows, 8, s->ended_at, sizeof(s->ended_at));
+		s->exit_status = db_null(rows, 9) ? -1 : (int)db_u64(rows, 9);
+		db_text(rows, 10, s->output, sizeof(s->output));
+	}
+	db_rows_free(rows);
+	return (int)n;
+}
