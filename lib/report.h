@@ -1,5 +1,6 @@
 /*
- * The lines that a stage writes to descriptor 3; report(7) is the manual.
+ * The lines that a stage writes to descriptor 3; millrace-report(7) is the
+ * manual.
  *
  *	progress PERCENT [MESSAGE]	0..100 of this stage
  *	step TEXT			what is being done now
@@ -43,7 +44,9 @@ struct report {
 
 /*
  * report_parse	Take LINE (NUL-terminated, no newline) apart in place.
- *		Invalid UTF-8 and control bytes in it become "?".
+ *		Invalid UTF-8 and control bytes in it become "?", tabs spaces.
+ *		Names hold no "/", paths lead nowhere but down; whether a
+ *		detail is JSON is not looked at.
  *		Returns 0, or -1 when it is no line of this grammar.
  */
 int	report_parse(char *line, struct report *);
@@ -52,12 +55,13 @@ int	report_parse(char *line, struct report *);
 struct report_lines {
 	char	 buf[REPORT_LINE_MAX];
 	size_t	 len;
-	int	 skipping;		/* the rest of a line that was too long */
 };
 
 /*
  * report_feed	Hand each complete line in DATA to FN, NUL-terminated; a line
- *		that is too long is cut at REPORT_LINE_MAX - 1 bytes.
+ *		that is too long is cut at REPORT_LINE_MAX - 1 bytes, an empty
+ *		one is left out.  At the end of the input, feeding one "\n"
+ *		brings what was not terminated.
  */
 void	report_feed(struct report_lines *, const char *data, size_t len,
 	    void (*fn)(void *, char *), void *);
