@@ -87,12 +87,15 @@ struct conf {
  *		else says so, naming file and variable, and returns -1.
  * conf_sample	Write a commented sample file.
  * conf_mdoc	Write the keys as the list of the manual page.
+ * conf_show	Write what conf_load() came to, and where each value is from;
+ *		secrets are hidden.
  */
 struct conf	*conf_load(const char *file);
 void		 conf_free(struct conf *);
 int		 conf_secret(const struct conf *, const char *file);
 void		 conf_sample(FILE *);
 void		 conf_mdoc(FILE *);
+void		 conf_show(FILE *, const struct conf *);
 
 /*
  * Values that other files use too (pipelines).  Each returns 0, or -1 when
