@@ -48,13 +48,15 @@ struct req {
 	const char	*args[REQ_ARGS];	/* ":name" parts of the route */
 	struct caller	 caller;
 	char		 detail[512];	/* what is wrong, for the client */
+	unsigned int	 retry_s;	/* Retry-After of an error; 0: none */
 };
 
 /*
  * req_param	A CGI parameter, as "HTTP_RANGE"; "" when there is none.
  * req_query	A decoded parameter of the query string; NULL when absent.
- *		Lives as long as the request.  A second one of the same name,
- *		a NUL or bad UTF-8 makes the request a 400 in route.c.
+ *		Lives as long as the request.
+ * req_query_bad What is wrong with the query string (a second parameter of the
+ *		same name, a NUL, bad UTF-8, bad escapes), or NULL.
  * req_cookie	By name; NULL when absent.
  * req_read	Of the body: bytes, 0 at its clean end, -1 when the client
  *		went away or said less than it promised.
@@ -64,6 +66,7 @@ struct req {
  */
 const char	*req_param(struct req *, const char *);
 const char	*req_query(struct req *, const char *);
+const char	*req_query_bad(struct req *);
 const char	*req_cookie(struct req *, const char *);
 ssize_t		 req_read(struct req *, void *, size_t);
 int		 req_body(struct req *, size_t most, const char **, size_t *);
@@ -73,11 +76,13 @@ int		 req_body(struct req *, size_t most, const char **, size_t *);
  *		bytes in it are dropped.
  * req_reply	Send status, headers and body.  Once per request.
  * req_replied	Whether that was done.
+ * req_reason	The words for a status, as "Not Found".
  * req_fail	Set the detail of an error and return STATUS, for
  *		"return req_fail(r, 400, ...)".
  */
 void	req_header(struct req *, const char *name, const char *fmt, ...)
 	    __attribute__((format(printf, 3, 4)));
+const char *req_reason(int status);
 void	req_reply(struct req *, int status, const char *type, const void *body,
 	    size_t len);
 bool	req_replied(const struct req *);
@@ -88,10 +93,20 @@ int	req_fail(struct req *, int status, const char *fmt, ...)
  * req_serve	Accept requests on descriptor 0 and give each to HANDLE, until
  *		a signal says to stop (the request in hand is finished).
  *		Memory that the request asked for is freed after it.
+ *		Until then a peer that is silent for 60 s loses its connection.
+ * req_from	A request without a body, made from NAME=VALUE parameters, for
+ *		who does the FastCGI part itself (the hub).  ENVP must live as
+ *		long as it.  What would be sent is kept:
+ * req_output	the whole answer so far, as CGI text (Status, headers, body).
  * req_alloc	Memory that lives as long as the request.
+ * req_own	Call DROP(P) when the request is freed.
  */
 void	 req_serve(struct site *, void (*handle)(struct req *, void *), void *);
+struct req *req_from(struct site *, char *const *envp);
+const char *req_output(const struct req *, size_t *len);
+void	 req_free(struct req *);
 void	*req_alloc(struct req *, size_t);
+void	 req_own(struct req *, void *p, void (*drop)(void *));
 char	*req_printf(struct req *, const char *, ...)
 	    __attribute__((format(printf, 2, 3)));
 

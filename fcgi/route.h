@@ -10,6 +10,7 @@
 #define MILLRACE_ROUTE_H
 
 struct req;
+struct uuid;
 
 enum route_access {
 	ROUTE_ANYBODY,		/* credentials are not looked at */
@@ -44,8 +45,12 @@ struct route {
 void	route_run(struct req *, const struct route *routes);
 int	route_caller(struct req *, enum route_access, unsigned int flags);
 
-/* The arguments of a route: 0, or 400 with the detail set. */
-struct uuid;
+/*
+ * route_uuid	An argument of a route: 0, or 400 with the detail set.
+ * route_db	The status for a call of the database that failed: 503 with
+ *		Retry-After while it is away, 500 for a defect of ours.
+ */
 int	route_uuid(struct req *, const char *text, struct uuid *);
+int	route_db(struct req *);
 
 #endif

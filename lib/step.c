@@ -69,22 +69,29 @@ step_save(struct db *db, const struct uuid *job, const struct step *step)
 	    -1 : 0;
 }
 
+#define WAIT_AGAIN \
+	"UPDATE step SET state = 'waiting', percent = 0, started_at = NULL," \
+	" ended_at = NULL, exit_status = NULL, output = NULL WHERE job_id = ?"
+
 int
 step_reset(struct db *db, const struct uuid *job, unsigned int position)
 {
 	static const char	 items[] =
 	    "DELETE FROM step WHERE job_id = ? AND position > ? AND item <> ''";
-	static const char	 rest[] =
-	    "UPDATE step SET state = 'waiting', percent = 0, started_at = NULL,"
-	    " ended_at = NULL, exit_status = NULL, output = NULL"
-	    " WHERE job_id = ? AND position >= ? AND"
-	    " (position > ? OR state <> 'done')";
+	static const char	 rest[] = WAIT_AGAIN " AND position >= ?";
 
 	if (db_exec(db, items, "Iu", job, (uint64_t)position) == -1 ||
-	    db_exec(db, rest, "Iuu", job, (uint64_t)position,
-	    (uint64_t)position) == -1)
+	    db_exec(db, rest, "Iu", job, (uint64_t)position) == -1)
 		return -1;
 	return 0;
+}
+
+int
+step_resume(struct db *db, const struct uuid *job)
+{
+	static const char	 sql[] = WAIT_AGAIN " AND state <> 'done'";
+
+	return db_exec(db, sql, "I", job) == -1 ? -1 : 0;
 }
 
 int
