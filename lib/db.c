@@ -119,25 +119,34 @@ first_line(const char *file)
 	return line;
 }
 
+void
+db_account(const struct conf *conf, const char *program, char **user,
+    char **password)
+{
+	char	*file;
+
+	*user = expand(conf->db_user, program);
+	if (conf->db_password_file[0] == '\0') {
+		*password = xstrdup(conf->db_password);
+		return;
+	}
+	file = expand(conf->db_password_file, program);
+	if ((*password = first_line(file)) == NULL)
+		fatalx("database: no password for \"%s\"", *user);
+	free(file);
+}
+
 struct db *
 db_open(const struct conf *conf, const char *program)
 {
 	struct db	*db = xcalloc(1, sizeof(*db));
-	char		*file;
 
 	db->host = xstrdup(conf->db_host);
 	db->socket = xstrdup(conf->db_socket);
 	db->port = conf->db_port;
 	db->name = xstrdup(conf->db_name);
-	db->user = expand(conf->db_user, program);
+	db_account(conf, program, &db->user, &db->password);
 	db->read_s = READ_S;
-	if (conf->db_password_file[0] != '\0') {
-		file = expand(conf->db_password_file, program);
-		if ((db->password = first_line(file)) == NULL)
-			fatalx("database: no password");
-		free(file);
-	} else
-		db->password = xstrdup(conf->db_password);
 	return db;
 }
 

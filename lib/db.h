@@ -41,6 +41,8 @@ enum db_error {
 /*
  * db_open	Prepare to talk to the database as the account of PROGRAM;
  *		connects on first use.  Each thread has its own.
+ * db_account	The user and password that PROGRAM connects with; both are to
+ *		be freed.  A password file that cannot be read is fatal.
  * db_patience	Let statements of this connection take SECONDS, from the next
  *		connect on: for schema steps.  Others are ended after 3 s.
  * db_alive	0 when the server answers now, else -1.
@@ -52,6 +54,8 @@ enum db_error {
  * db_one	db_query and its first row; NULL with DB_OK when there is none.
  */
 struct db	*db_open(const struct conf *, const char *program);
+void		 db_account(const struct conf *, const char *program,
+		    char **user, char **password);
 void		 db_patience(struct db *, unsigned int seconds);
 void		 db_close(struct db *);
 int		 db_alive(struct db *);
