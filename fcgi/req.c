@@ -342,6 +342,13 @@ req_reason(int status)
 	return reason(status);
 }
 
+/* Of a stream only the beginning is known. */
+static bool
+goes_on(const char *type)
+{
+	return type != NULL && strcmp(type, "text/event-stream") == 0;
+}
+
 void
 req_reply(struct req *r, int status, const char *type, const void *body,
     size_t len)
@@ -355,7 +362,7 @@ req_reply(struct req *r, int status, const char *type, const void *body,
 	io->replied = true;
 	if (type != NULL)
 		req_header(r, "Content-Type", "%s", type);
-	if (status != 204 && status != 304)
+	if (status != 204 && status != 304 && !goes_on(type))
 		req_header(r, "Content-Length", "%zu", len);
 	size = io->head_len + len + 64;
 	io->out = xmalloc(size);

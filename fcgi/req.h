@@ -74,7 +74,8 @@ int		 req_body(struct req *, size_t most, const char **, size_t *);
 /*
  * req_header	Add a header to the reply.  VALUE may hold anything: control
  *		bytes in it are dropped.
- * req_reply	Send status, headers and body.  Once per request.
+ * req_reply	Send status, headers and body.  Once per request.  The body of
+ *		a text/event-stream goes on after it, so its length is not said.
  * req_replied	Whether that was done.
  * req_reason	The words for a status, as "Not Found".
  * req_fail	Set the detail of an error and return STATUS, for
