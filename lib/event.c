@@ -4,9 +4,11 @@
 
 #include "event.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "job.h"
+#include "log.h"
 
 #define COLUMNS \
 	"job_id, seq, at, state, phase, stage, stage_progress, progress," \
@@ -69,4 +71,37 @@ event_last(struct db *db, const struct uuid *job, struct event *events,
 	    " ORDER BY seq DESC LIMIT ?) last ORDER BY seq";
 
 	return take(db_query(db, sql, "Iu", job, (uint64_t)n), events, n);
+}
+
+int
+event_missing(struct db *db, const struct event_want *wants, size_t n,
+    unsigned int most, struct event *events, size_t room)
+{
+	static const char	 select[] = "SELECT " COLUMNS " FROM event WHERE ";
+	static const char	 one[] = "(job_id = ? AND seq BETWEEN ? AND ?)";
+	static const char	 order[] = " ORDER BY job_id, seq LIMIT ?";
+	struct db_value		*v, *values;
+	size_t			 i, size;
+	struct db_rows		*rows;
+	char			*sql;
+
+	size = sizeof(select) + n * (sizeof(one) + 4) + sizeof(order);
+	sql = xmalloc(size);
+	strlcpy(sql, select, size);
+	v = values = xcalloc(3 * n + 1, sizeof(*values));
+	for (i = 0; i < n; i++) {
+		strlcat(sql, i > 0 ? " OR " : "", size);
+		strlcat(sql, one, size);
+		*v++ = (struct db_value){ 'I', .id = &wants[i].job };
+		*v++ = (struct db_value){ 'u',
+		    .u = (uint64_t)wants[i].after + 1 };
+		*v++ = (struct db_value){ 'u',
+		    .u = (uint64_t)wants[i].after + most };
+	}
+	strlcat(sql, order, size);
+	*v++ = (struct db_value){ 'u', .u = room };
+	rows = db_query_values(db, sql, values, (size_t)(v - values));
+	free(values);
+	free(sql);
+	return take(rows, events, room);
 }

@@ -30,9 +30,18 @@ struct event {
  * event_list	Events of JOB with seq > AFTER, oldest first; at most N.
  *		Rows written, or -1.
  * event_last	The last N events of JOB, oldest first.
+ * event_missing Of each of N jobs the events after a number, MOST of each at
+ *		most, ordered by job and number.  Rows written, or -1; ROOM
+ *		means: those of later jobs may be missing.
  */
+struct event_want {
+	struct uuid	job;
+	uint32_t	after;
+};
 int	event_list(struct db *, const struct uuid *job, uint32_t after,
 	    struct event *, size_t n);
 int	event_last(struct db *, const struct uuid *job, struct event *, size_t n);
+int	event_missing(struct db *, const struct event_want *, size_t n,
+	    unsigned int most, struct event *, size_t room);
 
 #endif

@@ -171,6 +171,48 @@ job_find(struct db *db, const struct uuid *id, struct job *job)
 	return 0;
 }
 
+/* "PREFIX(?,?,...)SUFFIX" for N ids. */
+static char *
+with_list(const char *prefix, size_t n, const char *suffix)
+{
+	char	*sql;
+	size_t	 i, len = strlen(prefix);
+
+	sql = xmalloc(len + n * 2 + strlen(suffix) + 3);
+	memcpy(sql, prefix, len);
+	sql[len++] = '(';
+	for (i = 0; i < n; i++) {
+		sql[len++] = '?';
+		sql[len++] = i + 1 < n ? ',' : ')';
+	}
+	memcpy(sql + len, suffix, strlen(suffix) + 1);
+	return sql;
+}
+
+/* Run "PREFIX(ids)": rows, or NULL. */
+static struct db_rows *
+query_ids(struct db *db, const char *prefix, const struct uuid *ids, size_t n)
+{
+	struct db_value	*values = xcalloc(n, sizeof(*values));
+	struct db_rows	*rows;
+	char		*sql = with_list(prefix, n, "");
+	size_t		 i;
+
+	for (i = 0; i < n; i++)
+		values[i] = (struct db_value){ 'I', .id = &ids[i] };
+	rows = db_query_values(db, sql, values, n);
+	free(values);
+	free(sql);
+	return rows;
+}
+
+int
+job_find_all(struct db *db, const struct uuid *ids, size_t n, struct job *jobs)
+{
+	return take(query_ids(db, "SELECT " COLUMNS " FROM job WHERE id IN ",
+	    ids, n), jobs, n);
+}
+
 static char *
 text_of(struct db_rows *row)
 {
@@ -447,19 +489,14 @@ job_unfinished(struct db *db, const char *address)
 	return n;
 }
 
-int
-job_changed(struct db *db, const char *since, struct job_change *changes,
-    size_t n)
+static int
+take_changes(struct db_rows *rows, struct job_change *changes, size_t n)
 {
-	static const char	 sql[] =
-	    "SELECT id, seq, changed_at FROM job FORCE INDEX (changed)"
-	    " WHERE changed_at >= ? ORDER BY changed_at, id LIMIT ?";
-	struct db_rows		*rows;
-	size_t			 i;
+	size_t	 i = 0;
 
-	if ((rows = db_query(db, sql, "su", since, (uint64_t)n)) == NULL)
+	if (rows == NULL)
 		return -1;
-	for (i = 0; i < n && db_next(rows); i++) {
+	for (; i < n && db_next(rows); i++) {
 		db_uuid(rows, 0, &changes[i].id);
 		changes[i].seq = (uint32_t)db_u64(rows, 1);
 		db_text(rows, 2, changes[i].changed_at,
@@ -467,6 +504,38 @@ job_changed(struct db *db, const char *since, struct job_change *changes,
 	}
 	db_rows_free(rows);
 	return (int)i;
+}
+
+int
+job_changed(struct db *db, const char *since, unsigned int late_s,
+    const struct uuid *after, struct job_change *changes, size_t n,
+    char now[DB_TIME])
+{
+	static const char	 sql[] =
+	    "(SELECT NULL, 0, NOW(3)) UNION ALL "
+	    "(SELECT id, seq, changed_at FROM job FORCE INDEX (changed)"
+	    " WHERE changed_at >= CAST(? AS DATETIME(3)) - INTERVAL ? SECOND"
+	    " AND (changed_at > CAST(? AS DATETIME(3)) - INTERVAL ? SECOND"
+	    " OR id > ?) ORDER BY changed_at, id LIMIT ?)";
+	struct db_rows		*rows;
+
+	rows = db_query(db, sql, "susuIu", since, (uint64_t)late_s, since,
+	    (uint64_t)late_s, after, (uint64_t)n);
+	if (rows == NULL || !db_next(rows)) {
+		db_rows_free(rows);
+		return -1;
+	}
+	db_text(rows, 2, now, DB_TIME);
+	return take_changes(rows, changes, n);
+}
+
+int
+job_changes_of(struct db *db, const struct uuid *ids, size_t n,
+    struct job_change *changes)
+{
+	return take_changes(query_ids(db,
+	    "SELECT id, seq, changed_at FROM job WHERE id IN ", ids, n),
+	    changes, n);
 }
 
 int
@@ -482,24 +551,6 @@ job_now(struct db *db, char now[DB_TIME])
 }
 
 /* ---- claiming ------------------------------------------------------------- */
-
-/* "PREFIX(?,?,...)SUFFIX" for N ids. */
-static char *
-with_list(const char *prefix, size_t n, const char *suffix)
-{
-	char	*sql;
-	size_t	 i, len = strlen(prefix);
-
-	sql = xmalloc(len + n * 2 + strlen(suffix) + 3);
-	memcpy(sql, prefix, len);
-	sql[len++] = '(';
-	for (i = 0; i < n; i++) {
-		sql[len++] = '?';
-		sql[len++] = i + 1 < n ? ',' : ')';
-	}
-	memcpy(sql + len, suffix, strlen(suffix) + 1);
-	return sql;
-}
 
 static uint64_t
 clock_ms(void)

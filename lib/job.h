@@ -78,11 +78,14 @@ bool		 job_ended(enum job_state);
  *		user_id, address, pipeline, queue, state (pending or waiting),
  *		upload_id, name, key.  PARAMS is a JSON object.
  * job_find	0; -1 when there is none (DB_OK) or on error.
+ * job_find_all	Those of N jobs that are there, in no order.  How many, or -1.
  * job_params	The options and the result as JSON text; to be freed.
  *		NULL: none, or an error.
  */
 int	 job_submit(struct db *, struct job *, const char *params);
 int	 job_find(struct db *, const struct uuid *, struct job *);
+int	 job_find_all(struct db *, const struct uuid *, size_t n,
+	    struct job *);
 char	*job_params(struct db *, const struct uuid *);
 char	*job_result(struct db *, const struct uuid *);
 char	*job_details(struct db *, const struct uuid *);
@@ -215,13 +218,21 @@ struct job_change {
 };
 
 /*
- * job_changed	Jobs with changed_at >= SINCE, in that order; at most N rows.
- *		How many, or -1; N means: there may be more, ask again from
- *		the last one's time.
+ * job_changed	Jobs that changed at SINCE or later, or up to LATE_S before it:
+ *		a change is seen when its transaction commits, but bears the
+ *		time of its statement.  In order of time and id; at most N
+ *		rows.  How many, or -1; N means: ask again, from the last one's
+ *		time, 0 s before it, AFTER its id (all zero: from the first).
+ *		NOW is set to the database's clock, a SINCE for the next time.
+ * job_changes_of Those of N jobs that are there, whenever they changed; in no
+ *		order.  How many, or -1.
  * job_now	The database's clock.  0 or -1.
  */
-int	 job_changed(struct db *, const char *since, struct job_change *,
-	    size_t n);
+int	 job_changed(struct db *, const char *since, unsigned int late_s,
+	    const struct uuid *after, struct job_change *, size_t n,
+	    char now[DB_TIME]);
+int	 job_changes_of(struct db *, const struct uuid *, size_t n,
+	    struct job_change *);
 int	 job_now(struct db *, char[DB_TIME]);
 
 #endif
