@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "conf.h"
+#include "job.h"
 #include "log.h"
 #include "reply.h"
 #include "req.h"
@@ -85,6 +86,31 @@ route_uuid(struct req *r, const char *text, struct uuid *id)
 		return 0;
 	return req_fail(r, 400, "id: \"%s\" is no UUID of 36 lower-case "
 	    "characters", text);
+}
+
+static bool
+may_see(const struct caller *c, const struct job *job)
+{
+	if (c->proof == PROOF_TICKET)
+		return uuid_equal(&c->job, &job->id);
+	return job->user_id == 0 || job->user_id == c->user.id ||
+	    c->user.role == USER_ADMIN;
+}
+
+int
+route_job(struct req *r, struct job *job)
+{
+	struct uuid	 id;
+	int		 status;
+
+	if ((status = route_uuid(r, r->args[0], &id)) != 0)
+		return status;
+	if (job_find(r->site->db, &id, job) == 0) {
+		if (may_see(&r->caller, job))
+			return 0;
+	} else if (db_error(r->site->db) != DB_OK)
+		return route_db(r);
+	return req_fail(r, 404, "no such job");
 }
 
 int
