@@ -215,7 +215,7 @@ status(const struct conf *conf)
 	return EXIT_DONE;
 }
 
-/* ---- grants --------------------------------------------------------------- */
+/* ---- grants -------------------------------------------------------------- */
 
 /* Write TEXT between the quotes Q, doubled inside. */
 static void

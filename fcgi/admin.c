@@ -143,7 +143,7 @@ admin_stats(struct req *r)
 	return reply_cached(r, o);
 }
 
-/* ---- health --------------------------------------------------------------- */
+/* ---- health -------------------------------------------------------------- */
 
 static const char *
 check_database(struct req *r)

@@ -25,7 +25,7 @@
 
 #define PLAIN	(JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 
-/* ---- text and JSON -------------------------------------------------------- */
+/* ---- text and JSON ------------------------------------------------------- */
 
 void
 text_add(struct text *t, const char *p, size_t len)
@@ -75,7 +75,7 @@ frame(struct text *t, const char *event, uint32_t seq, struct json_object *o)
 	json_object_put(o);
 }
 
-/* ---- what both need ------------------------------------------------------- */
+/* ---- what both need ------------------------------------------------------ */
 
 void
 dialect_event_of(const struct job *job, struct event *e)
@@ -116,7 +116,7 @@ error_of(const struct event *e)
 	return has_ended(e) && e->state != JOB_COMPLETED ? e->message : "";
 }
 
-/* ---- v1 ------------------------------------------------------------------- */
+/* ---- v1 ------------------------------------------------------------------ */
 
 struct json_object *
 dialect_v1_event(const struct job *job, const struct event *e)
@@ -125,8 +125,8 @@ dialect_v1_event(const struct job *job, const struct event *e)
 
 	put_id(o, "job_id", &job->id);
 	put_text(o, "pipeline", job->pipeline);
-	put_text(o, "status", job_state_name(e->state == JOB_WAITING ? JOB_PENDING :
-	    (enum job_state)e->state));
+	put_text(o, "status", job_state_name(e->state == JOB_WAITING ?
+	    JOB_PENDING : (enum job_state)e->state));
 	put_text(o, "phase", e->phase);
 	put_percent(o, "progress_percentage", e->progress);
 	put_text(o, "current_step", e->step[0] != '\0' ? e->step : e->message);
@@ -176,7 +176,7 @@ const struct dialect	dialect_v1 = {
 	.reset = v1_reset,
 };
 
-/* ---- process -------------------------------------------------------------- */
+/* ---- process ------------------------------------------------------------- */
 
 /* Percent of the whole from the stage and its own: fixed by the dialect. */
 static const struct span {
@@ -235,7 +235,7 @@ process_progress(const struct event *e)
 			return s->from +
 			    (int)(s->length * e->stage_progress / 100);
 	}
-	return (int)e->progress;	/* a pipeline the dialect does not know */
+	return (int)e->progress;	/* a stage the dialect lacks */
 }
 
 static void

@@ -34,7 +34,7 @@
 /* Events of a process snapshot. */
 #define LATEST		20
 
-/* ---- small things --------------------------------------------------------- */
+/* ---- small things -------------------------------------------------------- */
 
 static struct json_object *
 new_list(struct json_object **items)
@@ -99,7 +99,7 @@ wrong:
 	    "2026-11-24T22:50:37Z", name, text);
 }
 
-/* ---- lists ---------------------------------------------------------------- */
+/* ---- lists --------------------------------------------------------------- */
 
 static int
 read_user(struct req *r, struct job_filter *f)
@@ -218,7 +218,7 @@ jobs_list(struct req *r)
 
 	if ((status = read_filter(r, &f)) != 0)
 		return status;
-	f.limit++;			/* one more tells whether there is one */
+	f.limit++;			/* one more tells whether there is */
 	jobs = req_alloc(r, f.limit * sizeof(*jobs));
 	if ((n = job_list(r->site->db, &f, jobs)) == -1)
 		return route_db(r);
@@ -241,7 +241,7 @@ jobs_list(struct req *r)
 	return reply_cached(r, o);
 }
 
-/* ---- one job -------------------------------------------------------------- */
+/* ---- one job ------------------------------------------------------------- */
 
 int
 jobs_status(struct req *r)
@@ -257,16 +257,16 @@ jobs_status(struct req *r)
 static struct json_object *
 links(struct req *r, const char *id)
 {
-	static const char *const	 parts[] = { "status", "stream", "events",
-	    "steps", "artifacts", "logs" };
+	static const char *const	 parts[] = { "status", "stream",
+	    "events", "steps", "artifacts", "logs" };
 	struct json_object		*o = json_object_new_object();
 	const char			*prefix = r->site->conf->prefix;
 	size_t				 i;
 
 	put_text(o, "self", req_printf(r, "%s/api/v1/jobs/%s", prefix, id));
 	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		put_text(o, parts[i], req_printf(r, "%s/api/v1/jobs/%s/%s", prefix,
-		    id, parts[i]));
+		put_text(o, parts[i], req_printf(r, "%s/api/v1/jobs/%s/%s",
+		    prefix, id, parts[i]));
 	return o;
 }
 
@@ -441,7 +441,7 @@ jobs_logs(struct req *r)
 	return 0;
 }
 
-/* ---- results -------------------------------------------------------------- */
+/* ---- results ------------------------------------------------------------- */
 
 int
 jobs_artifacts(struct req *r)
@@ -464,8 +464,9 @@ jobs_artifacts(struct req *r)
 		put_text(one, "type", list[i].type);
 		put_number(one, "size", list[i].size);
 		put_text(one, "sha256", list[i].sha256);
-		put_text(one, "url", req_printf(r, "%s/api/v1/jobs/%s/artifacts/%s",
-		    r->site->conf->prefix, id, list[i].name));
+		put_text(one, "url", req_printf(r,
+		    "%s/api/v1/jobs/%s/artifacts/%s", r->site->conf->prefix,
+		    id, list[i].name));
 		json_object_array_add(items, one);
 	}
 	free(list);
@@ -491,7 +492,7 @@ jobs_artifact(struct req *r)
 	return reply_file(r, artifact.path, artifact.name, artifact.type);
 }
 
-/* ---- wishes --------------------------------------------------------------- */
+/* ---- wishes -------------------------------------------------------------- */
 
 static int
 accepted(struct req *r, const struct job *job, const char *state)
@@ -655,7 +656,7 @@ jobs_delete(struct req *r)
 	return reply_empty(r, 204);
 }
 
-/* ---- dialect process ------------------------------------------------------ */
+/* ---- dialect process ----------------------------------------------------- */
 
 int
 jobs_process(struct req *r)
@@ -676,7 +677,7 @@ jobs_process(struct req *r)
 	return reply_cached(r, o);
 }
 
-/* ---- pipelines ------------------------------------------------------------ */
+/* ---- pipelines ----------------------------------------------------------- */
 
 static struct json_object *
 words(char *const *list)

@@ -34,7 +34,7 @@ struct pool {
 	unsigned int	 n;
 	void		(*work)(void *);
 	void		*arg;
-	sigset_t	 blocked;	/* of the master, while it does not wait */
+	sigset_t	 blocked;	/* while the master does not wait */
 	sigset_t	 inherited;
 };
 

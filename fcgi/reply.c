@@ -11,6 +11,7 @@
 #include <json-c/json.h>
 #include <sodium.h>
 
+#include "put.h"
 #include "req.h"
 #include "utf8.h"
 
@@ -125,21 +126,19 @@ reply_problem(struct req *r, int status, const char *detail)
 	size_t			 len;
 	const char		*text;
 
-	json_object_object_add(o, "type", json_object_new_string("about:blank"));
-	json_object_object_add(o, "title",
-	    json_object_new_string(req_reason(status)));
-	json_object_object_add(o, "status", json_object_new_int(status));
+	put_text(o, "type", "about:blank");
+	put_text(o, "title", req_reason(status));
+	put_number(o, "status", (uint64_t)status);
 	if (detail[0] != '\0')
-		json_object_object_add(o, "detail",
-		    json_object_new_string(detail));
-	json_object_object_add(o, "request_id", json_object_new_string(r->id));
+		put_text(o, "detail", detail);
+	put_text(o, "request_id", r->id);
 	text = json_object_to_json_string_length(o, PLAIN, &len);
 	req_header(r, "Cache-Control", "no-store");
 	req_reply(r, status, "application/problem+json", text, len);
 	json_object_put(o);
 }
 
-/* ---- JSON that came ------------------------------------------------------- */
+/* ---- JSON that came ------------------------------------------------------ */
 
 /*
  * json-c is lenient: it takes the last of two equal keys, NaN, single quotes,

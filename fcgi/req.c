@@ -69,7 +69,7 @@ struct req_io {
 
 static volatile sig_atomic_t	stopping;
 
-/* ---- memory --------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------- */
 
 void *
 req_alloc(struct req *r, size_t size)
@@ -107,7 +107,7 @@ req_printf(struct req *r, const char *fmt, ...)
 	return copy;
 }
 
-/* ---- what came ------------------------------------------------------------ */
+/* ---- what came ----------------------------------------------------------- */
 
 const char *
 req_param(struct req *r, const char *name)
@@ -283,7 +283,7 @@ req_body(struct req *r, size_t most, const char **body, size_t *len)
 	return 0;
 }
 
-/* ---- what goes back ------------------------------------------------------- */
+/* ---- what goes back ------------------------------------------------------ */
 
 void
 req_header(struct req *r, const char *name, const char *fmt, ...)
@@ -400,7 +400,7 @@ req_fail(struct req *r, int status, const char *fmt, ...)
 	return status;
 }
 
-/* ---- making and freeing --------------------------------------------------- */
+/* ---- making and freeing -------------------------------------------------- */
 
 static bool
 sane_id(const char *id)
@@ -482,7 +482,7 @@ req_free(struct req *r)
 	free(r);
 }
 
-/* ---- serving -------------------------------------------------------------- */
+/* ---- serving ------------------------------------------------------------- */
 
 static void
 stop(int signo)
@@ -574,7 +574,7 @@ req_serve(struct site *site, void (*handle)(struct req *, void *), void *arg)
 
 	if (FCGX_Init() != 0)
 		fatalx("FCGX_Init");
-	catch_signals();		/* after FCGX_Init, which sets its own */
+	catch_signals();		/* FCGX_Init has set its own */
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGTERM);
 	sigaddset(&blocked, SIGINT);

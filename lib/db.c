@@ -73,7 +73,7 @@ struct db_rows {
 	size_t		 used, size;
 };
 
-/* ---- opening -------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------- */
 
 /* Replace each %p in TEXT by PROGRAM. */
 static char *
@@ -188,12 +188,15 @@ db_close(struct db *db)
 	free(db);
 }
 
-/* ---- errors --------------------------------------------------------------- */
+/* ---- errors -------------------------------------------------------------- */
 
 static enum db_error
 classify(unsigned int number)
 {
-	static const struct { unsigned int number; enum db_error error; } known[] = {
+	static const struct {
+		unsigned int	 number;
+		enum db_error	 error;
+	} known[] = {
 		{ ER_DUP_ENTRY,			DB_DUPLICATE },
 		{ ER_LOCK_DEADLOCK,		DB_AGAIN },
 		{ ER_LOCK_WAIT_TIMEOUT,		DB_AGAIN },
@@ -255,7 +258,7 @@ db_error(const struct db *db)
 	return db->error;
 }
 
-/* ---- connecting ----------------------------------------------------------- */
+/* ---- connecting ---------------------------------------------------------- */
 
 /* What a session must have; the server's own defaults are not ours. */
 static int
@@ -345,7 +348,7 @@ db_server(struct db *db)
 	return ready(db) == 0 ? mysql_get_server_info(db->my) : "";
 }
 
-/* ---- statements ----------------------------------------------------------- */
+/* ---- statements ---------------------------------------------------------- */
 
 static MYSQL_STMT *
 prepare(struct db *db, const char *sql)
@@ -536,7 +539,7 @@ db_exec_values(struct db *db, const char *sql, const struct db_value *values,
 	return changed;
 }
 
-/* ---- rows ----------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------- */
 
 /* Copy one value to the arena, with a NUL behind it. */
 static void
@@ -776,7 +779,7 @@ db_uuid(const struct db_rows *rows, unsigned int column, struct uuid *id)
 		memcpy(id->b, rows->arena + cell->at, sizeof(id->b));
 }
 
-/* ---- transactions --------------------------------------------------------- */
+/* ---- transactions -------------------------------------------------------- */
 
 static int
 plain(struct db *db, const char *sql)
@@ -855,7 +858,7 @@ db_run(struct db *db, int (*fn)(struct db *, void *), void *arg)
 	}
 }
 
-/* ---- scripts -------------------------------------------------------------- */
+/* ---- scripts ------------------------------------------------------------- */
 
 int
 db_script(struct db *db, const char *sql)

@@ -72,7 +72,7 @@ job_ended(enum job_state state)
 	    state == JOB_CANCELLED;
 }
 
-/* ---- rows ----------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------- */
 
 #define COLUMNS \
 	"id, user_id, address, pipeline, queue, state, phase, stage," \
@@ -247,7 +247,7 @@ job_details(struct db *db, const struct uuid *id)
 	    id));
 }
 
-/* ---- events and counters -------------------------------------------------- */
+/* ---- events and counters ------------------------------------------------- */
 
 /* Copy the row as it is now into table event. */
 static int
@@ -332,7 +332,7 @@ job_counts(struct db *db, struct job_count *counts, size_t n)
 	return (int)i;
 }
 
-/* ---- submitting ----------------------------------------------------------- */
+/* ---- submitting ---------------------------------------------------------- */
 
 int
 job_submit(struct db *db, struct job *job, const char *params)
@@ -369,7 +369,7 @@ job_submit(struct db *db, struct job *job, const char *params)
 	return arrived(db, job->pipeline, job->state, 1);
 }
 
-/* ---- lists ---------------------------------------------------------------- */
+/* ---- lists --------------------------------------------------------------- */
 
 /* A statement that is put together from conditions. */
 struct query {
@@ -550,7 +550,7 @@ job_now(struct db *db, char now[DB_TIME])
 	return 0;
 }
 
-/* ---- claiming ------------------------------------------------------------- */
+/* ---- claiming ------------------------------------------------------------ */
 
 static uint64_t
 clock_ms(void)
@@ -672,7 +672,7 @@ job_taken(struct db *db, uint64_t daemon_id, struct job *jobs, size_t n)
 	return take(db_query(db, sql, "uu", daemon_id, (uint64_t)n), jobs, n);
 }
 
-/* ---- running -------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------- */
 
 /* What every news changes, and the values for it, in this order. */
 #define NEWS_SET \
@@ -808,7 +808,7 @@ job_give_back(struct db *db, const struct job_news *n)
 	    JOB_PENDING);
 }
 
-/* ---- waiting -------------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------------------- */
 
 struct due {
 	struct uuid	 ids[BATCH];
@@ -859,7 +859,7 @@ job_cancels(struct db *db, uint64_t daemon_id, struct uuid *ids, size_t n)
 	return take_ids(db_query(db, sql, "uu", daemon_id, (uint64_t)n), ids, n);
 }
 
-/* ---- a person's wishes ---------------------------------------------------- */
+/* ---- a person's wishes --------------------------------------------------- */
 
 struct wish {
 	const struct uuid *id;
