@@ -1,0 +1,105 @@
+/*
+ * Start and stop stage programs.
+ *
+ * The only file of the daemon that forks.  Between the daemon and a program
+ * stands a keeper, a small process of ours:
+ *
+ *	millraced --- keeper --- program --- whatever it starts
+ *
+ * The keeper is the first process of a pid namespace, or, where there are
+ * none, the one that orphans below it fall to.  So all of the tree is within
+ * its reach, however often it forked and changed its session, and none of it
+ * is left when the keeper has gone.  It watches the clock by itself: the time
+ * limit, the pause between TERM and KILL, and the fence.  They hold while the
+ * daemon waits for a database, is stopped, or is dead.
+ *
+ * The program sees exactly four descriptors:
+ *
+ *	0	/dev/null
+ *	1 2	a pipe to the daemon, for the log of its job
+ *	3	a pipe to the daemon, for the lines of report(7)
+ */
+
+#ifndef MILLRACE_CHILD_H
+#define MILLRACE_CHILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct child;
+struct loop;
+struct sandbox;
+
+/* Time that a program has between TERM and KILL. */
+#define CHILD_GRACE_MS	2000
+
+struct child_spec {
+	char		**argv;		/* [0]: absolute path of the program */
+	char		**envp;
+	const char	 *dir;		/* its working directory, absolute */
+	int		  dirfd;	/* the same, open; the keeper holds it,
+					   and any lock on it, to its end */
+	unsigned int	  limit_s;	/* wall clock */
+	unsigned int	  silence_s;	/* without a line or output; 0: never */
+	uint64_t	  memory;	/* bytes of address space; 0: no limit */
+	uint64_t	  written;	/* bytes of one file; 0: no limit */
+	bool		  network;
+};
+
+/* Why a program ended. */
+enum child_why {
+	CHILD_EXITED,		/* by itself; STATUS tells how */
+	CHILD_TOLD,		/* child_stop or child_kill */
+	CHILD_LATE,		/* its time was over */
+	CHILD_SILENT,
+	CHILD_FENCED,		/* the daemon did not say in time that it may
+				   go on, or is gone */
+	CHILD_UNSTARTED		/* ERROR and WHAT tell why */
+};
+
+struct child_end {
+	enum child_why	 why;
+	int		 status;	/* as of wait(2) */
+	int		 error;		/* errno */
+	char		 what[32];	/* that failed before it could run */
+	uint64_t	 peak;		/* bytes of memory of its largest process */
+	unsigned int	 cpu_ms;
+};
+
+/* What a child tells its owner, from the loop.  END comes last, and once. */
+struct child_owner {
+	void	(*line)(void *, char *);		/* of descriptor 3 */
+	void	(*output)(void *, const char *, size_t);	/* of 1 and 2 */
+	void	(*end)(void *, const struct child_end *);
+	void	*arg;
+};
+
+/*
+ * child_init	Find out which walls can be built around a tree of processes.
+ *		Call it once, before the others.
+ * child_about	What they are, in words for the log.
+ * child_whole	Whether nothing is missing.
+ * child_start	Run a program.  NULL when there are no processes or
+ *		descriptors left (said); all else is told to the owner's END.
+ *		The child is freed after its END.
+ * child_stop	TERM to all of its tree, KILL after CHILD_GRACE_MS.
+ * child_kill	KILL to all of its tree.
+ * child_trust	All children may run until UNTIL (loop_now() then); whoever
+ *		still runs then is killed by its keeper.  0: for ever.
+ * child_call	Run FN(ARG) in a process of its own, without the sandbox: for
+ *		work on files that would stall the loop.  DONE comes when it
+ *		has ended, with its exit status.  0, or -1 (said).
+ */
+void		 child_init(struct loop *);
+const char	*child_about(void);
+bool		 child_whole(void);
+struct child	*child_start(const struct sandbox *, const struct child_spec *,
+		    const struct child_owner *);
+void		 child_stop(struct child *);
+void		 child_kill(struct child *);
+void		 child_trust(uint64_t until);
+int		 child_call(int (*fn)(void *), void *arg,
+		    void (*done)(void *, int), void *done_arg);
+
+#endif
