@@ -1,10 +1,9 @@
 /*
  * Take the lines of stage programs apart.
  *
- * A line is cleaned before it is parsed: whatever is neither printable nor
- * UTF-8 becomes "?", so that no message can break a log, a database or an
- * event stream later on.  Then the first word chooses a row of the table
- * below, and its function takes the rest.
+ * A line is cleaned before it is parsed, so that no message can break a log, a
+ * database or an event stream later on.  Then the first word chooses a row of
+ * the table below, and its function takes the rest.
  */
 
 #include "report.h"
@@ -16,66 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 /* Longest key of a detail, and longest name that a file may have. */
 #define KEY_MAX		64
 #define NAME_LENGTH_MAX	255
 
 /* Digits of a wait in seconds; more of them are part of the message. */
 #define SECONDS_DIGITS	7
-
-/*
- * Length of the UTF-8 sequence at S, or 0 when it is none.  Overlong forms,
- * surrogates and what lies beyond U+10FFFF are none (RFC 3629).
- */
-static size_t
-utf8_length(const unsigned char *s)
-{
-	size_t		 i, n;
-	unsigned char	 least = 0x80, most = 0xbf;	/* of the second byte */
-
-	if (s[0] < 0x80)
-		return s[0] == '\0' ? 0 : 1;
-	else if (s[0] >= 0xc2 && s[0] <= 0xdf)
-		n = 2;
-	else if (s[0] >= 0xe0 && s[0] <= 0xef)
-		n = 3;
-	else if (s[0] >= 0xf0 && s[0] <= 0xf4)
-		n = 4;
-	else
-		return 0;
-
-	if (s[0] == 0xe0)
-		least = 0xa0;
-	else if (s[0] == 0xed)
-		most = 0x9f;
-	else if (s[0] == 0xf0)
-		least = 0x90;
-	else if (s[0] == 0xf4)
-		most = 0x8f;
-	if (s[1] < least || s[1] > most)
-		return 0;
-	for (i = 2; i < n; i++)
-		if (s[i] < 0x80 || s[i] > 0xbf)
-			return 0;
-	return n;
-}
-
-/* Tabs become spaces, other controls and what is no UTF-8 "?". */
-static void
-clean(char *line)
-{
-	unsigned char	*s = (unsigned char *)line;
-	size_t		 n;
-
-	while (*s != '\0') {
-		n = utf8_length(s);
-		if (*s == '\t')
-			*s = ' ';
-		else if (n == 0 || *s < ' ' || *s == 0x7f)
-			*s = '?';
-		s += n > 0 ? n : 1;
-	}
-}
 
 /* Cut the first word off *REST; "" when there is none. */
 static char *
@@ -224,13 +171,16 @@ report_parse(char *line, struct report *r)
 {
 	const char	*word;
 	size_t		 i, len;
+	char		*tab;
 
 	*r = (struct report){ .name = "", .path = "", .type = "",
 	    .sha256 = "", .text = "" };
 	len = strlen(line);
 	while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\r'))
 		line[--len] = '\0';
-	clean(line);
+	while ((tab = strchr(line, '\t')) != NULL)
+		*tab = ' ';
+	utf8_clean(line);
 	word = next_word(&line);
 	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (strcmp(word, words[i].word) != 0)

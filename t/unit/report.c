@@ -166,14 +166,15 @@ cleans_the_text(void **state)
 		{ "step a\nb\x1b[1mc\x7f", "a?b?[1mc?" },
 		{ "step a\tb", "a b" },
 		{ "step \xff\xfe", "??" },
-		{ "step \xc3", "?" },			/* cut short */
-		{ "step \xe2\x82", "??" },
-		{ "step \xf0\x9f\x8e", "???" },
-		{ "step \xc0\xaf", "??" },		/* overlong */
-		{ "step \xe0\x80\xaf", "???" },
-		{ "step \xf0\x80\x80\xaf", "????" },
-		{ "step \xed\xa0\x80", "???" },		/* a surrogate */
-		{ "step \xf4\x90\x80\x80", "????" },	/* beyond the last */
+		{ "step a\xc3", "a" },			/* cut short */
+		{ "step a\xe2\x82", "a" },
+		{ "step a\xf0\x9f\x8e", "a" },
+		{ "step \xc3(", "?(" },
+		{ "step \xc0\xaf.", "??." },		/* overlong */
+		{ "step \xe0\x80\xaf.", "???." },
+		{ "step \xf0\x80\x80\xaf.", "????." },
+		{ "step \xed\xa0\x80.", "???." },		/* a surrogate */
+		{ "step \xf4\x90\x80\x80.", "????." },	/* beyond the last */
 		{ "step \xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf" },
 		{ "step \x80", "?" },
 	};
