@@ -71,7 +71,7 @@ static const struct {
 	int		(*run)(const char *);
 	const char	*about;
 } verbs[] = {
-	{ "check",	check,	"say what is wrong with the file, if anything" },
+	{ "check",	check,	"what is wrong with the file, if anything" },
 	{ "show",	show,	"what is in force, and where it is from" },
 	{ "sample",	sample,	"a file to begin with, with every key" },
 	{ "mdoc",	mdoc,	"every key, for the manual page" },

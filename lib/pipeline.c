@@ -52,7 +52,7 @@ struct word;
 /* A file that is being read. */
 struct parser {
 	struct pipeline	*p;
-	const char	*stages;	/* where programs are; NULL: no matter */
+	const char	*stages;	/* of programs; NULL: no matter */
 	char		*file;
 	unsigned int	 line;		/* 0: the file as a whole */
 	unsigned int	 mistakes;
@@ -69,7 +69,7 @@ struct word {
 	size_t		 args_least, args_most;
 	void		(*read)(struct parser *, char **, size_t);
 	bool		 many;		/* lines of it in a file */
-	size_t		 where;		/* of a plain value: in struct pipeline */
+	size_t		 where;		/* of a plain value, in the pipeline */
 	uint64_t	 least, most;
 };
 

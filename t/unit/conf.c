@@ -19,7 +19,8 @@
 
 #define N(a)	(sizeof(a) / sizeof((a)[0]))
 
-#define GOOD	"3f9c1e5a7b2d4f60819a2b3c4d5e6f708192a3b4c5d6e7f80912233445566778"
+#define GOOD	"3f9c1e5a7b2d4f60819a2b3c4d5e6f70" \
+		"8192a3b4c5d6e7f80912233445566778"
 
 static char	 dir[] = "/tmp/millrace-conf-XXXXXX";
 static char	 path[64], secret_path[64];
@@ -261,7 +262,8 @@ static void
 names_mistakes(void **state)
 {
 	static const struct { const char *text, *said; } cases[] = {
-		{ "[sit]\n",	":1: unknown section [sit]; did you mean [site]?" },
+		{ "[sit]\n",
+		    ":1: unknown section [sit]; did you mean [site]?" },
 		{ "[zzzzzzz]\nkey = 1\n", ":1: unknown section [zzzzzzz]\n" },
 		{ "[site\n",	":1: expected [SECTION], found" },
 		{ "[site] x\n",	":1: expected [SECTION], found" },
@@ -285,10 +287,12 @@ names_mistakes(void **state)
 		    ":2: [daemon] slots: \"99999999999999999999\" is not" },
 		{ "[upload]\nmax_size = 0\n",
 		    ":2: [upload] max_size: 0 is below the least, 1" },
-		{ "[site]\nlisten =\n", ":2: [site] listen: must not be empty" },
+		{ "[site]\nlisten =\n",
+		    ":2: [site] listen: must not be empty" },
 		{ "[site]\nlisten = 8080\n", "is not ADDRESS:PORT" },
 		{ "[site]\nlisten = 127.0.0.1:0\n", "is not ADDRESS:PORT" },
-		{ "[site]\nlisten = 127.0.0.1:65536\n", "is not ADDRESS:PORT" },
+		{ "[site]\nlisten = 127.0.0.1:65536\n",
+		    "is not ADDRESS:PORT" },
 		{ "[site]\nlisten = ::1:80\n", "is not ADDRESS:PORT" },
 		{ "[site]\nlisten = [::1:80\n", "is not ADDRESS:PORT" },
 		{ "[site]\nlisten = a;b:80\n", "is not ADDRESS:PORT" },
@@ -320,7 +324,8 @@ names_mistakes(void **state)
 		    ":2: text behind the quoted value: y" },
 		{ "[environment]\nlower = x\n",
 		    ":2: [environment] lower: not a name of A-Z" },
-		{ "[environment]\nMILLRACE_JOB = x\n", "are set by the daemon" },
+		{ "[environment]\nMILLRACE_JOB = x\n",
+		    "are set by the daemon" },
 		{ "[environment]\nA = x\nA = y\n",
 		    ":3: [environment] A: given twice" },
 		{ "[site]\nurl = \001\n", ":2: control byte 0x01 in column 7" },

@@ -183,10 +183,11 @@ names_mistakes(void **state)
 		{ "always a 1 1m work\n", "p.conf: no stage" },
 		{ "stage a 0 1m work\n", "p.conf: the shares of its stages" },
 		{ STAGE "stgae b 1 1m work\n",
-		    "p.conf:2: unknown word \"stgae\"; did you mean \"stage\"" },
+		    "p.conf:2: unknown word \"stgae\"; did you mean \"stage" },
 		{ STAGE "colour red\n", ":2: unknown word \"colour\"\n" },
 		{ STAGE "stage b 1 1m\n", ":2: stage: expected NAME SHARE" },
-		{ STAGE "stage B 1 1m work\n", ":2: stage: \"B\" is not a name" },
+		{ STAGE "stage B 1 1m work\n",
+		    ":2: stage: \"B\" is not a name" },
 		{ STAGE "stage 1b 1 1m work\n", "\"1b\" is not a name" },
 		{ STAGE "stage abcdefghijklmnopqrstuvwxyz_12345 1 1m work\n",
 		    "is not a name" },
@@ -210,7 +211,8 @@ names_mistakes(void **state)
 		{ STAGE "title a\ntitle b\n", ":3: title: given twice" },
 		{ STAGE "accept video\n", ":2: accept: \"video\" is not" },
 		{ STAGE "accept */mp4\n", ":2: accept: \"*/mp4\" is not" },
-		{ STAGE "accept video/m*\n", ":2: accept: \"video/m*\" is not" },
+		{ STAGE "accept video/m*\n",
+		    ":2: accept: \"video/m*\" is not" },
 		{ STAGE "accept a/b;c=d\n", ":2: accept: \"a/b;c=d\" is not" },
 		{ STAGE "accept a/b\naccept A/B\n",
 		    ":3: accept: a/b is given twice" },
@@ -236,12 +238,14 @@ names_mistakes(void **state)
 		{ STAGE "option a number\n", "expected number INITIAL" },
 		{ STAGE "option a number 1 0\n", "expected number INITIAL" },
 		{ STAGE "option a number 1 5 0\n", "5 and 0 are no limits" },
-		{ STAGE "option a number 1 nan 3\n", "nan and 3 are no limits" },
+		{ STAGE "option a number 1 nan 3\n",
+		    "nan and 3 are no limits" },
 		{ STAGE "option a number 9 0 5\n",
 		    ":2: option a: 9 is above the most, 5" },
 		{ STAGE "option a boolean maybe\n",
 		    ":2: option a: \"maybe\" is not true or false" },
-		{ STAGE "option a choice x\n", "expected choice INITIAL CHOICE" },
+		{ STAGE "option a choice x\n",
+		    "expected choice INITIAL CHOICE" },
 		{ STAGE "option a choice x y z\n",
 		    ":2: option a: \"x\" is none of y, z" },
 		{ STAGE "option a choice y y y\n", "a: y is given twice" },
@@ -359,7 +363,7 @@ many_are_sorted_and_loaded_again(void **state)
 }
 
 static void
-programs_are_not_looked_for_without_a_directory(void **state)
+programs_may_be_anywhere_to_who_wants_names(void **state)
 {
 	struct pipelines	*all;
 
@@ -438,7 +442,8 @@ options(void **state)
 		{ "crf", "51.1", NULL,
 		    "option crf: 51.1 is above the most, 51" },
 		{ "crf", "-1", NULL, "option crf: -1 is below the least, 0" },
-		{ "crf", "1e999", NULL, "option crf: \"1e999\" is not a number" },
+		{ "crf",
+		    "1e999", NULL, "option crf: \"1e999\" is not a number" },
 		{ "crf", "0x10", NULL, "option crf: \"0x10\" is not a number" },
 		{ "crf", "nan", NULL, "option crf: \"nan\" is not a number" },
 		{ "crf", " 1", NULL, "option crf: \" 1\" is not a number" },
@@ -545,7 +550,7 @@ main(void)
 		cmocka_unit_test(survives_rubbish),
 		cmocka_unit_test(a_file_with_a_bad_name_is_refused),
 		cmocka_unit_test(many_are_sorted_and_loaded_again),
-		cmocka_unit_test(programs_are_not_looked_for_without_a_directory),
+		cmocka_unit_test(programs_may_be_anywhere_to_who_wants_names),
 		cmocka_unit_test(accepts),
 		cmocka_unit_test(options),
 		cmocka_unit_test(errors_repeat_little_of_a_long_value),
