@@ -4,6 +4,7 @@
 
 #include "reply.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,7 +157,8 @@ static void	scan_value(struct scan *);
 static void
 skip_space(struct scan *s)
 {
-	while (s->p < s->end && strchr(" \t\r\n", *s->p) != NULL)
+	while (s->p < s->end && *s->p != '\0' &&
+	    strchr(" \t\r\n", *s->p) != NULL)
 		s->p++;
 }
 
@@ -169,6 +171,23 @@ take(struct scan *s, char c)
 		return true;
 	}
 	return false;
+}
+
+/* What may follow a backslash. */
+static bool
+is_escape(const char *p, const char *end)
+{
+	int	 i;
+
+	if (p == end || *p == '\0' || strchr("\"\\/bfnrtu", *p) == NULL)
+		return false;
+	if (*p != 'u')
+		return true;
+	for (i = 1; i <= 4; i++) {
+		if (end - p <= i || !isxdigit((unsigned char)p[i]))
+			return false;
+	}
+	return true;
 }
 
 static void
@@ -187,8 +206,7 @@ scan_string(struct scan *s)
 			s->wrong = "a control character in a string";
 			return;
 		}
-		if (*s->p == '\\' && ++s->p < s->end &&
-		    strchr("\"\\/bfnrtu", *s->p) == NULL) {
+		if (*s->p == '\\' && !is_escape(++s->p, s->end)) {
 			s->wrong = "an unknown escape in a string";
 			return;
 		}
