@@ -1,0 +1,51 @@
+# The tree speaks of itself alone, its manuals are well-formed, and its tests
+# wait for conditions.
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use Test::More;
+
+my $top = abs_path(dirname(__FILE__) . '/..');
+chdir $top or die $!;
+
+# As git has it; in an unpacked archive, all that is no build.
+my @files = -e '.git' ? split(/\0/, `git ls-files -z`)
+    : grep { chomp; s{^\./}{}; !m{^run/} } `find . -type f`;
+cmp_ok(scalar @files, '>', 50, 'the tree is there');
+
+# Files that contain WHAT; brackets keep the words below from finding
+# themselves.
+sub containing {
+	my ($what, @in) = @_;
+	my @found;
+	for my $file (@in) {
+		next unless -f $file && -T _;
+		open my $f, '<', $file or next;
+		while (my $line = <$f>) {
+			push @found, "$file:$." if $line =~ $what;
+		}
+	}
+	return \@found;
+}
+
+my @ours = grep { !m{(^|/)vendor/|^t/data/|^share/vmaf/} } @files;
+is_deeply(containing(qr{\.\./sh[a]red\b|/w[o]rk/|\bf[a]rm\b}, @ours), [],
+    'nothing outside of the tree is named');
+is_deeply(containing(qr{\bT[O]DO\b|\bF[I]XME\b|\bX[X]X\b}, @ours), [],
+    'nothing is left for later');
+is_deeply(containing(qr{(?<![\w>])sl[e]ep\s*\(?\s*[0-9]},
+    grep { m{^t/.*\.(t|pm|pl|mjs|js)$} } @ours), [],
+    'no test waits for a time');
+
+my @manuals = grep { /\.[1-8]$/ } @ours;
+SKIP: {
+	ok(@manuals, 'there are manuals') or skip 'no manuals', 1;
+	my $said = join '', map { `mandoc -Tlint -W warning '$_' 2>&1` }
+	    @manuals;
+	is($said, '', 'mandoc has nothing to say about them');
+}
+
+done_testing;
