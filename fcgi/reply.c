@@ -4,7 +4,6 @@
 
 #include "reply.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +11,9 @@
 #include <json-c/json.h>
 #include <sodium.h>
 
+#include "jsontext.h"
 #include "put.h"
 #include "req.h"
-#include "utf8.h"
 
 /* Longest JSON body that is read, bytes. */
 #define BODY_MAX	(256 * 1024)
@@ -141,223 +140,6 @@ reply_problem(struct req *r, int status, const char *detail)
 
 /* ---- JSON that came ------------------------------------------------------ */
 
-/*
- * json-c is lenient: it takes the last of two equal keys, NaN, single quotes,
- * and control characters in strings.  This walks over a text that json-c has
- * taken and is strict about what it let pass.
- */
-struct scan {
-	const char	*p, *end;
-	unsigned int	 depth;
-	const char	*wrong;
-};
-
-static void	scan_value(struct scan *);
-
-static void
-skip_space(struct scan *s)
-{
-	while (s->p < s->end && *s->p != '\0' &&
-	    strchr(" \t\r\n", *s->p) != NULL)
-		s->p++;
-}
-
-static bool
-take(struct scan *s, char c)
-{
-	skip_space(s);
-	if (s->p < s->end && *s->p == c) {
-		s->p++;
-		return true;
-	}
-	return false;
-}
-
-/* What may follow a backslash. */
-static bool
-is_escape(const char *p, const char *end)
-{
-	int	 i;
-
-	if (p == end || *p == '\0' || strchr("\"\\/bfnrtu", *p) == NULL)
-		return false;
-	if (*p != 'u')
-		return true;
-	for (i = 1; i <= 4; i++) {
-		if (end - p <= i || !isxdigit((unsigned char)p[i]))
-			return false;
-	}
-	return true;
-}
-
-static void
-scan_string(struct scan *s)
-{
-	if (!take(s, '"')) {
-		s->wrong = "a string was expected";
-		return;
-	}
-	for (; s->p < s->end; s->p++) {
-		if (*s->p == '"') {
-			s->p++;
-			return;
-		}
-		if ((unsigned char)*s->p < 0x20) {
-			s->wrong = "a control character in a string";
-			return;
-		}
-		if (*s->p == '\\' && !is_escape(++s->p, s->end)) {
-			s->wrong = "an unknown escape in a string";
-			return;
-		}
-	}
-	s->wrong = "a string does not end";
-}
-
-static size_t
-digits(struct scan *s)
-{
-	const char	*start = s->p;
-
-	while (s->p < s->end && *s->p >= '0' && *s->p <= '9')
-		s->p++;
-	return (size_t)(s->p - start);
-}
-
-/* RFC 8259, section 6. */
-static void
-scan_number(struct scan *s)
-{
-	const char	*start;
-
-	if (s->p < s->end && *s->p == '-')
-		s->p++;
-	start = s->p;
-	if (digits(s) == 0 || (*start == '0' && s->p > start + 1))
-		goto wrong;
-	if (s->p < s->end && *s->p == '.') {
-		s->p++;
-		if (digits(s) == 0)
-			goto wrong;
-	}
-	if (s->p < s->end && (*s->p == 'e' || *s->p == 'E')) {
-		s->p++;
-		if (s->p < s->end && (*s->p == '+' || *s->p == '-'))
-			s->p++;
-		if (digits(s) == 0)
-			goto wrong;
-	}
-	return;
-wrong:
-	s->wrong = "not a number";
-}
-
-static void
-scan_word(struct scan *s)
-{
-	static const char *const	 words[] = { "true", "false", "null" };
-	size_t				 i, len;
-
-	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		len = strlen(words[i]);
-		if ((size_t)(s->end - s->p) >= len &&
-		    memcmp(s->p, words[i], len) == 0) {
-			s->p += len;
-			return;
-		}
-	}
-	s->wrong = "not a value";
-}
-
-/* The members of an object; keys are compared as they are written. */
-static void
-scan_members(struct scan *s)
-{
-	struct { const char *p; size_t len; } keys[256];
-	size_t		 i, n = 0;
-
-	if (take(s, '}'))
-		return;
-	do {
-		skip_space(s);
-		if (n == sizeof(keys) / sizeof(keys[0])) {
-			s->wrong = "more than 256 members";
-			return;
-		}
-		keys[n].p = s->p;
-		scan_string(s);
-		if (s->wrong != NULL)
-			return;
-		keys[n].len = (size_t)(s->p - keys[n].p);
-		for (i = 0; i < n; i++) {
-			if (keys[i].len == keys[n].len &&
-			    memcmp(keys[i].p, keys[n].p, keys[n].len) == 0) {
-				s->wrong = "the same member twice";
-				return;
-			}
-		}
-		n++;
-		if (!take(s, ':')) {
-			s->wrong = "a colon is missing";
-			return;
-		}
-		scan_value(s);
-	} while (s->wrong == NULL && take(s, ','));
-	if (s->wrong == NULL && !take(s, '}'))
-		s->wrong = "an object does not end";
-}
-
-static void
-scan_elements(struct scan *s)
-{
-	if (take(s, ']'))
-		return;
-	do {
-		scan_value(s);
-	} while (s->wrong == NULL && take(s, ','));
-	if (s->wrong == NULL && !take(s, ']'))
-		s->wrong = "an array does not end";
-}
-
-static void
-scan_value(struct scan *s)
-{
-	skip_space(s);
-	if (s->wrong != NULL)
-		return;
-	if (++s->depth > DEPTH_MAX) {
-		s->wrong = "nested too deep";
-		return;
-	}
-	if (s->p == s->end)
-		s->wrong = "it ends too early";
-	else if (take(s, '{'))
-		scan_members(s);
-	else if (take(s, '['))
-		scan_elements(s);
-	else if (*s->p == '"')
-		scan_string(s);
-	else if (*s->p == '-' || (*s->p >= '0' && *s->p <= '9'))
-		scan_number(s);
-	else
-		scan_word(s);
-	s->depth--;
-}
-
-const char *
-reply_json_wrong(const char *text, size_t len)
-{
-	struct scan	 s = { .p = text, .end = text + len };
-
-	if (!utf8_valid(text, len))
-		return "not UTF-8";
-	scan_value(&s);
-	skip_space(&s);
-	if (s.wrong == NULL && s.p != s.end)
-		s.wrong = "something follows the value";
-	return s.wrong;
-}
-
 static void
 drop_object(void *o)
 {
@@ -378,7 +160,7 @@ reply_body(struct req *r, struct json_object **object)
 		    "application/json", r->type);
 	if ((status = req_body(r, BODY_MAX, &body, &len)) != 0)
 		return status;
-	if ((wrong = reply_json_wrong(body, len)) != NULL)
+	if ((wrong = jsontext_wrong(body, len, DEPTH_MAX)) != NULL)
 		return req_fail(r, 400, "body: not JSON: %s", wrong);
 	if ((tok = json_tokener_new_ex(DEPTH_MAX + 1)) == NULL)
 		return 500;

@@ -32,12 +32,9 @@ void	reply_problem(struct req *, int status, const char *detail);
  * reply_string	A member that must be text of at most MOST bytes without
  *		control bytes; "" when absent and not needed.  NULL: it was
  *		wrong, and the detail is set.
- * reply_json_wrong  What is wrong with a text that shall be JSON (RFC 8259),
- *		or NULL.
  */
 enum reply_need { REPLY_OPTIONAL, REPLY_REQUIRED };
 int	reply_body(struct req *, struct json_object **);
-const char *reply_json_wrong(const char *text, size_t len);
 const char *reply_string(struct req *, struct json_object *, const char *key,
 	    size_t most, enum reply_need);
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "reply.h"
+#include "jsontext.h"
 
 static void
 is_strict_about_json(void **state)
@@ -37,13 +37,13 @@ is_strict_about_json(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		if ((reply_json_wrong(cases[i].text, strlen(cases[i].text)) ==
+		if ((jsontext_wrong(cases[i].text, strlen(cases[i].text), 16) ==
 		    NULL) != cases[i].valid)
 			fail_msg("case %zu: %s", i, cases[i].text);
 	}
 	/* A NUL does not end it. */
-	assert_non_null(reply_json_wrong("{}\0{}", 5));
-	assert_non_null(reply_json_wrong("\"a\0b\"", 5));
+	assert_non_null(jsontext_wrong("{}\0{}", 5, 16));
+	assert_non_null(jsontext_wrong("\"a\0b\"", 5, 16));
 }
 
 int
