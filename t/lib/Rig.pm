@@ -47,6 +47,7 @@ sub new {
 		dir => "$top/run/t/$name-$$" . (@rigs ? '-' . @rigs : ''),
 		build => $ENV{MILLRACE_BUILD} // "$top/run/build",
 		conf => [],
+		prefix => '',
 		owner => $$,
 		%o,
 	}, $class;
@@ -69,6 +70,8 @@ sub conf {
 	my ($self, $section, %values) = @_;
 	push @{ $self->{conf} }, "$section.$_=$values{$_}"
 	    for sort keys %values;
+	$self->{prefix} = $values{prefix}
+	    if $section eq 'site' && defined $values{prefix};
 	return $self;
 }
 
@@ -122,15 +125,22 @@ sub start {
 		open STDIN, '<', '/dev/null';
 		open STDOUT, '>', "$self->{dir}/launch.log";
 		open STDERR, '>&', \*STDOUT;
+		no warnings 'exec';
 		exec { $command[0] } @command;
 		POSIX::_exit(127);
 	}
 	$self->wait_for(sub {
 		$self->_launch_lives;
 		$self->{port} //= _read_line("$self->{dir}/port") || undef;
-		$self->{port} && eval { $self->get('/health')->{status} == 200 }
+		$self->{port} && $self->is_healthy
 	}, 60, 'the stack answers /health with 200');
 	return $self;
+}
+
+sub is_healthy {
+	my ($self) = @_;
+	my $r = eval { $self->get("$self->{prefix}/health", timeout => 5) };
+	return $r && $r->{status} == 200;
 }
 
 sub _launch_lives {
@@ -166,7 +176,7 @@ sub submit {
 		    for grep { defined $o{$_} } qw(file content type);
 		push @form, file => \%part;
 	}
-	my $r = $self->post('/api/v1/jobs', as => $o{as},
+	my $r = $self->post("$self->{prefix}/api/v1/jobs", as => $o{as},
 	    headers => $o{headers}, form => \@form);
 	$r->{status} == 202
 	    or die "submit $pipeline: $r->{status} $r->{body}\n";
@@ -176,7 +186,8 @@ sub submit {
 # The status object of a job.
 sub job {
 	my ($self, $id, %o) = @_;
-	my $r = $self->get("/api/v1/jobs/$id/status", %o);
+	my $r = $self->get("$self->{prefix}/api/v1/jobs/$id/status",
+	    %o);
 	$r->{status} == 200 or die "job $id: $r->{status} $r->{body}\n";
 	return $r->json;
 }
@@ -316,6 +327,13 @@ sub _launch {
 	return $out;
 }
 
+# The path of a socket, which is short however long the directory's is.
+sub socket {
+	my ($self, $name) = @_;
+	my $dir = "$self->{dir}/sock";
+	return (readlink($dir) // $dir) . "/$name.sock";
+}
+
 sub log { _read("$_[0]{dir}/log/$_[1]") // '' }
 
 # As the database's root.  A "?" is a value of @bind.
@@ -324,7 +342,7 @@ sub sql {
 	$sql =~ s/\?/_literal(shift @bind)/ge;
 	my ($exit, $out, $err) = _run({ stdin => $sql }, 'mariadb',
 	    '--no-defaults', '--batch', '--skip-column-names', '--user=root',
-	    "--socket=$self->{dir}/sock/mariadb.sock", 'millrace');
+	    '--socket=' . $self->socket('mariadb'), 'millrace');
 	$exit == 0 or die "sql: $err";
 	return map { [ map { _value($_) } split /\t/, $_, -1 ] }
 	    split /\n/, $out;
@@ -400,8 +418,11 @@ sub end {
 	}
 	my $sockets = readlink "$self->{dir}/sock";
 	remove_tree($sockets) if defined $sockets && $sockets =~ m{/millrace\.};
-	remove_tree($self->{dir})
-	    unless $ENV{KEEP} || !Test::More->builder->is_passing;
+	if ($ENV{KEEP} || !Test::More->builder->is_passing) {
+		Test::More::diag("kept: $self->{dir}");
+	} else {
+		remove_tree($self->{dir});
+	}
 }
 
 sub DESTROY { $_[0]->end }
