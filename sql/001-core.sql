@@ -21,17 +21,17 @@ CREATE TABLE login (
 	user_id	 BIGINT UNSIGNED NOT NULL,
 	version	 INT UNSIGNED NOT NULL,			-- of the user, then
 	refresh	 BINARY(32) NOT NULL,			-- the token that is good
-	previous BINARY(32),				-- the one before it
-	rotated_at DATETIME(3),				-- when it became that
+	rotated_at DATETIME(3),				-- when it became that;
+							-- NULL: at sign-in
 	cookie	 BINARY(32) NOT NULL,
 	address	 VARCHAR(45) NOT NULL DEFAULT '',	-- that signed in
 	created_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
 	used_at	 DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
+	idle_s	 INT UNSIGNED NOT NULL,			-- unused so long: over
 	expires_at DATETIME(3) NOT NULL,		-- used or not
 	ended_at DATETIME(3),				-- NULL: alive
 	UNIQUE KEY by_refresh (refresh),
 	UNIQUE KEY by_cookie (cookie),
-	KEY by_previous (previous),
 	KEY of_user (user_id),
 	KEY for_the_sweep (expires_at),
 	CONSTRAINT login_of_user FOREIGN KEY (user_id)
