@@ -27,10 +27,12 @@ struct daemon {
 };
 
 /*
+ * daemon_schema Number of the newest schema step that was applied; 0: none;
+ *		-1 (DB_AWAY also while there is no schema at all).
  * daemon_start	Insert a row with a lease of LEASE_S; *ID is the new one.
- *		Rows of INSTANCE (host and storage root) whose process is gone
- *		are listed in OLD: their jobs can be taken over at once.  How
- *		many, or -1.
+ *		OTHERS are the rows of the same INSTANCE (host and storage
+ *		root): the jobs of one whose process is gone can be taken over
+ *		at once.  How many, or -1.
  * daemon_renew	1: renewed; 0: the row is gone (jobs were taken over); -1.
  * daemon_stop	Remove the row.
  * daemon_lost	Daemons whose lease ended before now: their ids.
@@ -38,8 +40,9 @@ struct daemon {
  *		crash, and its row goes.  Jobs, or -1.
  * daemon_list	All, newest first.  How many, or -1.
  */
+int	daemon_schema(struct db *);
 int	daemon_start(struct db *, const struct daemon *, const char *instance,
-	    unsigned int lease_s, uint64_t *id, uint64_t *old, size_t n);
+	    unsigned int lease_s, uint64_t *id, uint64_t *others, size_t n);
 int	daemon_renew(struct db *, uint64_t id, unsigned int lease_s,
 	    unsigned int running);
 int	daemon_stop(struct db *, uint64_t id);
