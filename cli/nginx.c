@@ -147,6 +147,13 @@ put_max_body(const struct maker *m)
 	    (unsigned long long)m->conf->max_size + MULTIPART_EXTRA);
 }
 
+/* A stream of which nginx hears nothing is dead: two keep-alives and more. */
+static void
+put_stream_timeout(const struct maker *m)
+{
+	fprintf(m->out, "%us", 2 * m->conf->keepalive_s + 45);
+}
+
 static void
 put_proxy_set(const struct maker *m, const char *net, size_t len)
 {
@@ -281,6 +288,7 @@ static const struct word words[] = {
 	{ "server_name",	put_server_name },
 	{ "share",		put_share },
 	{ "sockets",		put_sockets },
+	{ "stream_timeout",	put_stream_timeout },
 	{ "user",		put_user },
 	{ "vary",		put_vary },
 	{ "workers",		put_workers },
