@@ -302,9 +302,12 @@ connect_now(struct db *db)
 	mysql_options(db->my, MYSQL_OPT_WRITE_TIMEOUT, &write_s);
 	mysql_options(db->my, MYSQL_OPT_PROTOCOL, &protocol);
 	mysql_options(db->my, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-	/* CLIENT_FOUND_ROWS: a row that was right already counts as done. */
-	if (mysql_real_connect(db->my, db->host[0] ? db->host : NULL, db->user,
-	    db->password, db->name, db->port,
+	/*
+	 * With a host the library goes by TCP, whatever the protocol says.
+	 * CLIENT_FOUND_ROWS: a row that was right already counts as done.
+	 */
+	if (mysql_real_connect(db->my, db->socket[0] ? NULL : db->host,
+	    db->user, db->password, db->name, db->port,
 	    db->socket[0] ? db->socket : NULL, CLIENT_FOUND_ROWS) == NULL ||
 	    settle(db) == -1) {
 		failed(db, "connect", mysql_errno(db->my), mysql_error(db->my));
