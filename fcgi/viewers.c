@@ -93,7 +93,7 @@ viewers_n(const struct viewers *v)
 	return v->by_proof.n;
 }
 
-enum key_kind { KEY_USER, KEY_ADDRESS, KEY_TOKEN, KEY_TICKET };
+enum key_kind { KEY_USER, KEY_ADDRESS, KEY_TOKEN };
 
 /* A key from numbers; no id of version 7 begins like one. */
 static struct uuid
@@ -119,21 +119,18 @@ owner_key(const struct viewers *v, const struct caller *c, const char *address)
 	return key_of(KEY_ADDRESS, 0, hash);
 }
 
+/*
+ * The login or API token that stands behind a proof, a ticket included: that
+ * is what can be revoked.  A login has the version of its user in its row.
+ */
 static struct uuid
 proof_key(const struct viewers *v, const struct caller *c, const char *address)
 {
-	switch (c->proof) {
-	case PROOF_JWT:
-	case PROOF_COOKIE:
-		return c->login;
-	case PROOF_API:
-		return key_of(KEY_TOKEN, 0, c->token_id);
-	case PROOF_TICKET:
-		return key_of(KEY_TICKET, c->user.version, c->user.id);
-	case PROOF_NONE:
-		break;
-	}
-	return owner_key(v, c, address);
+	if (c->proof == PROOF_NONE)
+		return owner_key(v, c, address);
+	if (c->token_id != 0)
+		return key_of(KEY_TOKEN, c->user.version, c->token_id);
+	return c->login;
 }
 
 static struct owner *

@@ -1,7 +1,8 @@
 /*
  * Who follows: how many streams each has, and whether they still may.
- * A viewer is a login, an API token or a ticket; all viewers of one user, or
- * of one address without a user, share an owner, whose streams are counted.
+ * A viewer is a login or an API token, be it behind a ticket; all viewers of
+ * one user, or of one address without a user, share an owner, whose streams
+ * are counted.
  */
 
 #ifndef MILLRACE_VIEWERS_H
