@@ -1,0 +1,123 @@
+/*
+ * What a job has made: a player, figures of quality, and files to take away.
+ */
+
+import { get } from "./api.js";
+import { bytes, count, words } from "./format.js";
+import { Player } from "./player.js";
+import { html, Icon, Scroll, Skeleton, Trouble, useEffect, useState } from
+    "./ui.js";
+
+const PLAYLISTS = ["application/vnd.apple.mpegurl", "application/x-mpegurl"];
+
+/* Parts of a stream, which nobody takes away one by one. */
+const PARTS = /\.(m4s|ts|cmfv|cmfa)$|(^|[/_-])init[^/]*\.mp4$/;
+
+/* Of several playlists, the one that names the others. */
+function masterOf(items, main) {
+	const lists = items.filter((a) =>
+	    PLAYLISTS.includes(a.type.toLowerCase()));
+
+	return lists.find((a) => a.name === main) ??
+	    lists.find((a) => /master|main|index/.test(a.name)) ?? lists[0];
+}
+
+function posterOf(items) {
+	return items.find((a) => a.type.startsWith("image/"))?.url;
+}
+
+/* ---- files ----------------------------------------------------------- */
+
+function Files({ label, items }) {
+	return html`<${Scroll} label=${label}><table class="files">
+		<thead><tr><th scope="col">File</th><th scope="col">Type</th>
+			<th scope="col" class="number">Size</th>
+			<th scope="col">SHA-256</th></tr></thead>
+		<tbody>${items.map((a) => html`<tr key=${a.name}>
+			<th scope="row"><a href=${a.url} download>
+				<${Icon} name="download" />${a.name}</a></th>
+			<td>${a.type}</td>
+			<td class="number">${bytes(a.size)}</td>
+			<td><code title=${a.sha256}>${
+				a.sha256.slice(0, 12)}</code></td>
+		</tr>`)}</tbody>
+	</table><//>`;
+}
+
+/* ---- quality --------------------------------------------------------- */
+
+/* Rows of equal objects as a table; other facts above it. */
+function Quality({ href }) {
+	const [report, setReport] = useState(null);
+
+	useEffect(() => {
+		fetch(href).then((r) => r.ok ? r.json() : null)
+		    .then(setReport, () => setReport(null));
+	}, [href]);
+	const rows = report && Object.values(report).find((v) =>
+	    Array.isArray(v) && typeof v[0] === "object");
+	if (!rows)
+		return null;
+	const columns = Object.keys(rows[0]).filter((c) =>
+	    typeof rows[0][c] !== "object");
+	const facts = Object.entries(report).filter(([, v]) =>
+	    v !== null && typeof v !== "object");
+	return html`<h3>Quality</h3>
+		<p class="quiet">${facts.map(([k, v]) =>
+			`${words(k)}: ${v}`).join(" · ")}</p>
+		<${Scroll} label="Quality"><table>
+		<thead><tr>${columns.map((c) => html`<th key=${c} scope="col"
+		    class=${kind(rows[0][c])}>${words(c)}</th>`)}</tr></thead>
+		<tbody>${rows.map((row, i) => html`<tr key=${i}>
+			${columns.map((c) => html`<td key=${c}
+			    class=${kind(row[c])}>${cell(row[c])}</td>`)}
+		</tr>`)}</tbody></table><//>`;
+}
+
+function kind(value) {
+	return typeof value === "number" ? "number" : "";
+}
+
+function cell(value) {
+	if (typeof value !== "number")
+		return String(value ?? "–");
+	return Number.isInteger(value) ? value.toLocaleString() :
+	    value.toFixed(value < 1 ? 4 : 2);
+}
+
+/* ---- all of it ------------------------------------------------------- */
+
+export function Result({ job, name }) {
+	const [items, setItems] = useState(null);
+	const [trouble, setTrouble] = useState(null);
+	const load = () => {
+		setTrouble(null);
+		get(`jobs/${job.job_id}/artifacts`).then((r) =>
+		    setItems(r.items), setTrouble);
+	};
+
+	useEffect(load, [job.job_id, job.completed_at]);
+	if (trouble)
+		return html`<${Trouble} problem=${trouble} again=${load}
+		    what="The results cannot be listed." />`;
+	if (items === null)
+		return html`<${Skeleton} lines=${5} />`;
+	if (items.length === 0)
+		return html`<p class="quiet">This job left no files.</p>`;
+	const main = items.filter((a) => !PARTS.test(a.name));
+	const parts = items.filter((a) => PARTS.test(a.name));
+	const master = masterOf(items, job.output_file);
+	const quality = items.find((a) => /(^|\/)quality\.json$/.test(a.name));
+
+	return html`
+		${master && html`<${Player} src=${master.url} name=${name}
+		    poster=${posterOf(items)} />`}
+		${quality && html`<${Quality} href=${quality.url} />`}
+		<h3>Files</h3>
+		<${Files} label="Files" items=${main} />
+		${parts.length > 0 && html`<details><summary>
+			${count(parts.length, "part of the stream",
+				"parts of the stream")}</summary>
+		    <${Files} label="Parts of the stream" items=${parts} />
+		    </details>`}`;
+}
