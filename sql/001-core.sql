@@ -21,7 +21,7 @@ CREATE TABLE login (
 	user_id	 BIGINT UNSIGNED NOT NULL,
 	version	 INT UNSIGNED NOT NULL,			-- of the user, then
 	refresh	 BINARY(32) NOT NULL,			-- the token that is good
-	rotated_at DATETIME(3),				-- when it became that;
+	rotated_at DATETIME(3),				-- when it became that:
 							-- NULL: at sign-in
 	cookie	 BINARY(32) NOT NULL,
 	address	 VARCHAR(45) NOT NULL DEFAULT '',	-- that signed in
