@@ -95,6 +95,14 @@ step_resume(struct db *db, const struct uuid *job)
 }
 
 int
+step_forget(struct db *db, const struct uuid *job)
+{
+	static const char	 sql[] = "DELETE FROM step WHERE job_id = ?";
+
+	return db_exec(db, sql, "I", job) == -1 ? -1 : 0;
+}
+
+int
 step_list(struct db *db, const struct uuid *job, struct step **steps)
 {
 	static const char	 sql[] =

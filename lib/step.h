@@ -37,12 +37,14 @@ const char	*step_state_name(enum step_state);
  * step_reset	All from POSITION on wait again; items of later "each" stages
  *		go.  Not fenced: for a job that does not run.
  * step_resume	The same for what is not done, wherever it is.
+ * step_forget	All of them go: the job starts from the beginning.
  */
 int	step_plan(struct db *, const struct uuid *job, const struct step *,
 	    size_t n);
 int	step_save(struct db *, const struct uuid *job, const struct step *);
 int	step_reset(struct db *, const struct uuid *job, unsigned int position);
 int	step_resume(struct db *, const struct uuid *job);
+int	step_forget(struct db *, const struct uuid *job);
 
 /*
  * step_list	All steps of a job, in order; *STEPS is to be freed.
