@@ -1,11 +1,80 @@
 -- One account per program, with the rights it needs and no more.
 --
--- "millrace db grants" fills in @database@, @account:PROGRAM@ and
--- @password:PROGRAM@ from the configuration; run the result as an
--- administrator of the database.  A site with a single account (db_user
--- without %p) does not need it.
+-- "millrace db grants" fills in the words between at signs from the
+-- configuration; run the result as an administrator of the database, before
+-- the first "millrace db migrate" and after each: a right on a table needs the
+-- table, so the first run ends with an error after the account of the command
+-- line, which makes the tables.  A site with a single account (no %p in user)
+-- needs nothing but the first two statements.
 
 CREATE DATABASE IF NOT EXISTS @database@ CHARACTER SET utf8mb4;
 
+-- The command line: makes tables, adds users.
+CREATE USER IF NOT EXISTS @account:admin@ IDENTIFIED BY @password:admin@;
+GRANT ALL PRIVILEGES ON @database@.* TO @account:admin@;
+
+-- Who asks?  Each program behind nginx looks that up, and notes the use.
 CREATE USER IF NOT EXISTS @account:auth@ IDENTIFIED BY @password:auth@;
-GRANT SELECT, INSERT, UPDATE, DELETE ON @database@.user TO @account:auth@;
+CREATE USER IF NOT EXISTS @account:upload@ IDENTIFIED BY @password:upload@;
+CREATE USER IF NOT EXISTS @account:status@ IDENTIFIED BY @password:status@;
+CREATE USER IF NOT EXISTS @account:sse@ IDENTIFIED BY @password:sse@;
+GRANT SELECT ON @database@.user TO @account:auth@, @account:upload@,
+    @account:status@, @account:sse@;
+GRANT SELECT, UPDATE (used_at) ON @database@.login TO @account:auth@,
+    @account:upload@, @account:status@, @account:sse@;
+GRANT SELECT, UPDATE (used_at) ON @database@.token TO @account:auth@,
+    @account:upload@, @account:status@, @account:sse@;
+GRANT SELECT ON @database@.job TO @account:auth@, @account:upload@,
+    @account:status@, @account:sse@;
+
+-- auth: people and their sign-ins.
+GRANT INSERT, UPDATE ON @database@.user TO @account:auth@;
+GRANT INSERT, UPDATE, DELETE ON @database@.login TO @account:auth@;
+GRANT SELECT, INSERT, DELETE ON @database@.spent TO @account:auth@;
+GRANT INSERT, UPDATE, DELETE ON @database@.token TO @account:auth@;
+GRANT SELECT, INSERT, UPDATE, DELETE ON @database@.throttle
+    TO @account:auth@;
+
+-- upload: files, and the jobs that are made of them.
+GRANT SELECT, INSERT ON @database@.upload TO @account:upload@;
+GRANT INSERT, UPDATE ON @database@.job TO @account:upload@;
+GRANT SELECT, INSERT ON @database@.event TO @account:upload@;
+GRANT SELECT, INSERT, UPDATE ON @database@.tally TO @account:upload@;
+GRANT SELECT, INSERT ON @database@.uniq TO @account:upload@;
+
+-- status: what is known of jobs; cancel, retry, delete.
+GRANT UPDATE, DELETE ON @database@.job TO @account:status@;
+GRANT SELECT, INSERT ON @database@.event TO @account:status@;
+GRANT SELECT, UPDATE, DELETE ON @database@.step TO @account:status@;
+GRANT SELECT, DELETE ON @database@.artifact TO @account:status@;
+GRANT SELECT ON @database@.upload TO @account:status@;
+GRANT SELECT, INSERT, UPDATE, DELETE ON @database@.later
+    TO @account:status@;
+GRANT SELECT, INSERT, UPDATE ON @database@.tally TO @account:status@;
+GRANT SELECT ON @database@.daemon TO @account:status@;
+GRANT SELECT ON @database@.schema_step TO @account:status@;
+
+-- sse: events, and nothing is changed.
+GRANT SELECT ON @database@.event TO @account:sse@;
+
+-- The daemon: runs jobs, and sweeps what is old.
+CREATE USER IF NOT EXISTS @account:millraced@
+    IDENTIFIED BY @password:millraced@;
+GRANT SELECT, UPDATE, DELETE ON @database@.job TO @account:millraced@;
+GRANT SELECT, INSERT ON @database@.event TO @account:millraced@;
+GRANT SELECT, INSERT, UPDATE, DELETE ON @database@.step
+    TO @account:millraced@;
+GRANT SELECT, INSERT, UPDATE, DELETE ON @database@.artifact
+    TO @account:millraced@;
+GRANT SELECT, DELETE ON @database@.upload TO @account:millraced@;
+GRANT SELECT, INSERT, UPDATE, DELETE ON @database@.later
+    TO @account:millraced@;
+GRANT SELECT, INSERT, UPDATE, DELETE ON @database@.daemon
+    TO @account:millraced@;
+GRANT SELECT, INSERT, UPDATE ON @database@.tally TO @account:millraced@;
+GRANT SELECT, DELETE ON @database@.login TO @account:millraced@;
+GRANT SELECT, DELETE ON @database@.spent TO @account:millraced@;
+GRANT SELECT, DELETE ON @database@.throttle TO @account:millraced@;
+GRANT SELECT, DELETE ON @database@.token TO @account:millraced@;
+GRANT SELECT, DELETE ON @database@.uniq TO @account:millraced@;
+GRANT SELECT ON @database@.schema_step TO @account:millraced@;
