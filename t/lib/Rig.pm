@@ -91,6 +91,30 @@ sub stage {
 	return $self;
 }
 
+# A stage "gate" that a test leads by hand, with tell().
+sub with_gate {
+	my ($self) = @_;
+	return $self->stage('gate', <<'EOT');
+#!/bin/sh
+mkfifo gate.part && exec 5<>gate.part && mv gate.part gate || exit 1
+while read -r word rest <&5; do
+	[ "$word" = end ] && exit 0
+	echo "$word $rest" >&3
+done
+EOT
+}
+
+# Let the gate of a running job say a line of the stage protocol, or "end".
+sub tell {
+	my ($self, $job, $line) = @_;
+	my $gate = "$self->{dir}/storage/work/$job/gate";
+	$self->wait_for(sub { -p $gate }, 30, "the gate of job $job stands");
+	open my $f, '>', $gate or die "$gate: $!\n";
+	print $f "$line\n";
+	close $f or die "$gate: $!\n";
+	return $self;
+}
+
 # The real stage programs, without a pipeline: for those of a test.
 sub with_stages {
 	my ($self) = @_;
