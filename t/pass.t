@@ -39,7 +39,7 @@ my ($ana, $admin) = ($rig->user('ana'), $rig->user('adm', role => 'admin'));
 # ---- people -----------------------------------------------------------------
 
 my $auth = '/api/v1/auth';
-my %bob = (username => 'bob', password => 'correct horse battery');
+my %bob = (name => 'bob', password => 'correct horse battery');
 my $r = $rig->post("$auth/register", json => \%bob);
 is($r->{status}, 201, 'register') or diag $r->{body};
 $r = $rig->post("$auth/login", json => \%bob);
