@@ -116,7 +116,7 @@ user_scope_text(unsigned int scopes, char text[24])
 	return text;
 }
 
-/* ---- users ---------------------------------------------------------------- */
+/* ---- users --------------------------------------------------------------- */
 
 static void
 from_row(const struct db_rows *rows, struct user *u)
@@ -343,7 +343,8 @@ user_list(struct db *db, uint64_t after, struct user *users, size_t n)
 int
 user_sees_job(struct db *db, const struct user *u, const struct uuid *job)
 {
-	static const char	 find[] = "SELECT user_id FROM job WHERE id = ?";
+	static const char	 find[] =
+	    "SELECT user_id FROM job WHERE id = ?";
 	struct db_rows		*rows;
 	bool			 sees;
 
@@ -354,7 +355,7 @@ user_sees_job(struct db *db, const struct user *u, const struct uuid *job)
 	return sees ? 0 : 1;
 }
 
-/* ---- who is asking -------------------------------------------------------- */
+/* ---- who is asking ------------------------------------------------------- */
 
 /*
  * That a login or token was used is noted once a minute; ignored when it
@@ -506,7 +507,7 @@ user_by_ticket(struct db *db, const struct token_keys *keys, const char *text,
 	return 0;
 }
 
-/* ---- API tokens ----------------------------------------------------------- */
+/* ---- API tokens ---------------------------------------------------------- */
 
 int
 api_token_add(struct db *db, uint64_t user_id, const char *name,
@@ -571,7 +572,7 @@ api_token_revoke(struct db *db, uint64_t user_id, uint64_t id)
 	return n == -1 ? -1 : n == 1 ? 0 : 1;
 }
 
-/* ---- open streams --------------------------------------------------------- */
+/* ---- open streams -------------------------------------------------------- */
 
 /* Logins or tokens of one query. */
 #define BATCH	1000

@@ -30,7 +30,9 @@ struct user {
 };
 
 /* How somebody proved who they are. */
-enum user_proof { PROOF_NONE, PROOF_JWT, PROOF_COOKIE, PROOF_API, PROOF_TICKET };
+enum user_proof {
+	PROOF_NONE, PROOF_JWT, PROOF_COOKIE, PROOF_API, PROOF_TICKET
+};
 
 /* Who is asking: filled by user_by_*, 0 and PROOF_NONE for nobody. */
 struct caller {
