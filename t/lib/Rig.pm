@@ -182,7 +182,8 @@ sub user {
 	my $password = $o{password} // "secret-of-$name";
 	$self->_must({ stdin => "$password\n" }, 'user', 'add', '--role',
 	    $o{role} // 'user', '--password-stdin', $name);
-	my $token = $self->_must({}, 'token', 'create', $name, 'rig');
+	my $token = $self->_must({}, 'token', 'create', '--name', 'rig',
+	    $name);
 	$token =~ /(mr_\S+)/ or die "no token in: $token\n";
 	return { name => $name, password => $password, token => $1 };
 }
