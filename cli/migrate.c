@@ -289,9 +289,9 @@ cmd_db(const struct conf *conf, int argc, char **argv)
 		{ NULL, 0, NULL, 0 }
 	};
 	static const char		 use[] =
-	    "usage: millrace db migrate [--dry-run]\n"
-	    "       millrace db status\n"
-	    "       millrace db grants | mysql -u root\n";
+	    "usage: millrace [-c file] db migrate [--dry-run]\n"
+	    "       millrace [-c file] db status\n"
+	    "       millrace [-c file] db grants\n";
 	bool				 dry_run = false;
 	int				 c;
 

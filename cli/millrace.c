@@ -61,6 +61,14 @@ find(const char *name)
 	exit(EXIT_USAGE);
 }
 
+/* A command is asked for its options: that needs no configuration. */
+static int
+wants_help(int argc, char **argv)
+{
+	return argc == 2 && (strcmp(argv[1], "--help") == 0 ||
+	    strcmp(argv[1], "-h") == 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -101,6 +109,8 @@ main(int argc, char **argv)
 	optind = 0;			/* the command has options of its own */
 	if (command->run == NULL)
 		return cmd_config(file, argc, argv);
+	if (wants_help(argc, argv))
+		return command->run(NULL, argc, argv);
 	if ((conf = conf_load(file)) == NULL)
 		return EXIT_FAILED;
 	status = command->run(conf, argc, argv);

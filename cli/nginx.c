@@ -357,13 +357,19 @@ fill(const struct maker *m, const char *name, unsigned int depth)
 int
 cmd_nginx(const struct conf *conf, int argc, char **argv)
 {
-	struct maker	 m = { .conf = conf, .out = stdout };
+	static const char	 use[] =
+	    "usage: millrace [-c file] nginx [--standalone]\n";
+	struct maker		 m = { .conf = conf, .out = stdout };
 
 	if (argc == 2 && strcmp(argv[1], "--standalone") == 0)
 		m.standalone = true;
-	else if (argc != 1) {
-		fputs("usage: millrace nginx [--standalone]\n", stderr);
-		return 2;
+	else if (argc == 2 && (strcmp(argv[1], "--help") == 0 ||
+	    strcmp(argv[1], "-h") == 0)) {
+		fputs(use, stdout);
+		return EXIT_DONE;
+	} else if (argc != 1) {
+		fputs(use, stderr);
+		return EXIT_USAGE;
 	}
 	fill(&m, m.standalone ? "standalone.conf" : "site.conf", 0);
 	if (fflush(stdout) != 0)
