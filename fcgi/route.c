@@ -18,7 +18,7 @@
 /* What a client should wait when the database is away, s. */
 #define AWAY_S	2
 
-/* ---- paths ---------------------------------------------------------------- */
+/* ---- paths --------------------------------------------------------------- */
 
 /* Whether PATH has the shape of PATTERN; its parts go to ARGS. */
 static bool
@@ -122,7 +122,7 @@ route_db(struct req *r)
 	return req_fail(r, 503, "the database is away");
 }
 
-/* ---- who asks ------------------------------------------------------------- */
+/* ---- who asks ------------------------------------------------------------ */
 
 /* Our own origin, as a browser would write it. */
 static bool
@@ -172,7 +172,11 @@ session_cookie(struct req *r)
 {
 	const char	*cookie = req_cookie(r, "__Host-millrace");
 
-	return cookie != NULL ? cookie : req_cookie(r, "millrace_session");
+	/* The other name says nothing of who has set it: see users.c. */
+	if (cookie == NULL &&
+	    strcmp(req_param(r, "REQUEST_SCHEME"), "http") == 0)
+		cookie = req_cookie(r, "millrace_session");
+	return cookie;
 }
 
 static struct proof
@@ -225,13 +229,13 @@ check_rights(struct req *r, enum route_access access, unsigned int flags)
 {
 	unsigned int	 scope = is_safe(r->method) ? SCOPE_READ : SCOPE_WRITE;
 
+	if (access == ROUTE_ADMIN && r->caller.user.role != USER_ADMIN)
+		return req_fail(r, 403, "for administrators only");
 	if ((flags & ROUTE_QUERY_TOKEN) != 0 && req_query(r, "token") != NULL &&
 	    req_param(r, "HTTP_AUTHORIZATION")[0] == '\0' &&
 	    r->caller.user.role != USER_ADMIN)
 		return req_fail(r, 401, "?token= is for administrators; use a "
 		    "ticket (POST /api/v1/auth/tickets)");
-	if (access == ROUTE_ADMIN && r->caller.user.role != USER_ADMIN)
-		return req_fail(r, 403, "for administrators only");
 	if (access == ROUTE_ADMIN)
 		scope |= SCOPE_ADMIN;
 	if (r->caller.proof == PROOF_API &&
@@ -239,6 +243,10 @@ check_rights(struct req *r, enum route_access access, unsigned int flags)
 		return req_fail(r, 403, "this token lacks the scope \"%s\"",
 		    scope & SCOPE_ADMIN & ~r->caller.scopes ? "admin" :
 		    scope & SCOPE_WRITE ? "write" : "read");
+	/* Without that scope, one of an administrator is like any other. */
+	if (r->caller.proof == PROOF_API &&
+	    (r->caller.scopes & SCOPE_ADMIN) == 0)
+		r->caller.user.role = USER_USER;
 	if (r->caller.proof == PROOF_COOKIE)
 		return check_site(r);
 	return 0;
@@ -270,7 +278,7 @@ route_caller(struct req *r, enum route_access access, unsigned int flags)
 	}
 }
 
-/* ---- other origins -------------------------------------------------------- */
+/* ---- other origins ------------------------------------------------------- */
 
 static bool
 is_allowed(const char *origins, const char *origin)
@@ -320,7 +328,7 @@ preflight(struct req *r, const char *allow)
 	reply_empty(r, 204);
 }
 
-/* ---- running -------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------- */
 
 static void
 problem(struct req *r, int status)
