@@ -309,7 +309,8 @@ event_object(const struct event *e)
 
 	put_number(o, "seq", e->seq);
 	put_time(o, "at", e->at, DB_TIME_MILLISECONDS);
-	put_text(o, "status", job_state_name((enum job_state)e->state));
+	put_text(o, "status", job_state_name(e->state == JOB_WAITING ?
+	    JOB_PENDING : (enum job_state)e->state));
 	put_text(o, "phase", e->phase);
 	put_text(o, "stage", e->stage);
 	put_percent(o, "stage_progress", e->stage_progress);
@@ -487,8 +488,6 @@ jobs_artifact(struct req *r)
 			return route_db(r);
 		return req_fail(r, 404, "no such result");
 	}
-	/* The name is the content's for as long as the attempt stands. */
-	req_header(r, "Cache-Control", "private, max-age=3600");
 	return reply_file(r, artifact.path, artifact.name, artifact.type);
 }
 
