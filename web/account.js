@@ -4,7 +4,7 @@
 
 import { del, get, post, Problem } from "./api.js";
 import { setTab } from "./head.js";
-import { signOut, useUser } from "./session.js";
+import { signIn, signOut, useUser } from "./session.js";
 import { Ago, announce, Confirm, Copy, Day, Dialog, Field, html, Scroll,
     Skeleton, Trouble, useEffect, useForm, useState } from "./ui.js";
 
@@ -18,9 +18,12 @@ function Password({ user }) {
 		setDone(false);
 		if (data.get("new") !== data.get("again"))
 			throw new Problem(0, "The two new passwords differ.");
-		await post("auth/password", { old_password: data.get("old"),
-		    new_password: data.get("new") });
+		/* A 401 speaks of the present password here. */
+		await post("auth/password", { password: data.get("old"),
+		    new_password: data.get("new") }, { anonymous: true });
 		element.reset();
+		/* All sessions have ended, this one too. */
+		await signIn(user.name, data.get("new"));
 		setDone(true);
 	});
 

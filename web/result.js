@@ -3,7 +3,7 @@
  */
 
 import { get } from "./api.js";
-import { bytes, count, words } from "./format.js";
+import { bytes, count } from "./format.js";
 import { Player } from "./player.js";
 import { html, Icon, Scroll, Skeleton, Trouble, useEffect, useState } from
     "./ui.js";
@@ -34,7 +34,7 @@ function Files({ label, items }) {
 			<th scope="col" class="number">Size</th>
 			<th scope="col">SHA-256</th></tr></thead>
 		<tbody>${items.map((a) => html`<tr key=${a.name}>
-			<th scope="row"><a href=${a.url} download>
+			<th scope="row"><a href=${a.url} download=${a.name}>
 				<${Icon} name="download" />${a.name}</a></th>
 			<td>${a.type}</td>
 			<td class="number">${bytes(a.size)}</td>
@@ -46,7 +46,29 @@ function Files({ label, items }) {
 
 /* ---- quality --------------------------------------------------------- */
 
-/* Rows of equal objects as a table; other facts above it. */
+const COLUMNS = [
+	["name", "Size"], ["mean", "Mean"], ["p5", "Worst 5 %"],
+	["min", "Worst"], ["psnr", "PSNR, dB"], ["pictures", "Pictures"],
+	["verdict", "Verdict"],
+];
+const VERDICTS = { pass: ["completed", "Pass"], warn: ["late", "Warning"],
+    fail: ["failed", "Fail"] };
+
+function Verdict({ word }) {
+	const [look, text] = VERDICTS[word] ?? ["pending", word];
+
+	return html`<span class=${`state ${look}`}><${Icon} name=${
+		look === "late" ? "pending" : look} />${text}</span>`;
+}
+
+function cell(name, value) {
+	if (value === undefined || value === null)
+		return "–";
+	return name === "verdict" ? html`<${Verdict} word=${value} />` :
+	    value.toLocaleString();
+}
+
+/* The report of the stage that compares pictures, where there is one. */
 function Quality({ href }) {
 	const [report, setReport] = useState(null);
 
@@ -54,35 +76,27 @@ function Quality({ href }) {
 		fetch(href).then((r) => r.ok ? r.json() : null)
 		    .then(setReport, () => setReport(null));
 	}, [href]);
-	const rows = report && Object.values(report).find((v) =>
-	    Array.isArray(v) && typeof v[0] === "object");
-	if (!rows)
+	const rows = report?.renditions;
+	if (!Array.isArray(rows) || rows.length === 0)
 		return null;
-	const columns = Object.keys(rows[0]).filter((c) =>
-	    typeof rows[0][c] !== "object");
-	const facts = Object.entries(report).filter(([, v]) =>
-	    v !== null && typeof v !== "object");
-	return html`<h3>Quality</h3>
-		<p class="quiet">${facts.map(([k, v]) =>
-			`${words(k)}: ${v}`).join(" · ")}</p>
+	const columns = COLUMNS.filter(([name]) => rows.some((r) =>
+	    r[name] !== undefined));
+	const look = (name) => typeof rows[0][name] === "number" ? "number" :
+	    "";
+	return html`<h3>Quality: ${report.metric?.toUpperCase()}</h3>
+		<p class="quiet">${[
+			`Compared at ${report.width} × ${report.height}`,
+			report.every > 1 && `every ${report.every}th picture`,
+			report.model, report.tool].filter(Boolean).join(" · ")}
+		</p>
+		${report.warning && html`<p>${report.warning}</p>`}
 		<${Scroll} label="Quality"><table>
-		<thead><tr>${columns.map((c) => html`<th key=${c} scope="col"
-		    class=${kind(rows[0][c])}>${words(c)}</th>`)}</tr></thead>
-		<tbody>${rows.map((row, i) => html`<tr key=${i}>
-			${columns.map((c) => html`<td key=${c}
-			    class=${kind(row[c])}>${cell(row[c])}</td>`)}
+		<thead><tr>${columns.map(([name, text]) => html`<th key=${name}
+		    scope="col" class=${look(name)}>${text}</th>`)}</tr></thead>
+		<tbody>${rows.map((row) => html`<tr key=${row.name}>
+			${columns.map(([name]) => html`<td key=${name}
+			    class=${look(name)}>${cell(name, row[name])}</td>`)}
 		</tr>`)}</tbody></table><//>`;
-}
-
-function kind(value) {
-	return typeof value === "number" ? "number" : "";
-}
-
-function cell(value) {
-	if (typeof value !== "number")
-		return String(value ?? "–");
-	return Number.isInteger(value) ? value.toLocaleString() :
-	    value.toFixed(value < 1 ? 4 : 2);
 }
 
 /* ---- all of it ------------------------------------------------------- */

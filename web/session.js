@@ -19,23 +19,24 @@ export function useUser() {
 
 /* ---- signing in ------------------------------------------------------ */
 
-async function signIn(form) {
-	const body = { name: form.get("name"), password: form.get("password") };
-
-	return (await post("auth/login", body, { anonymous: true })).user;
+/* The user who is signed in then. */
+export async function signIn(name, password) {
+	return (await post("auth/login", { name, password },
+	    { anonymous: true })).user;
 }
 
 async function register(form) {
-	const body = { name: form.get("name"), password: form.get("password") };
+	const name = form.get("name"), password = form.get("password");
 
-	if (body.password !== form.get("again"))
+	if (password !== form.get("again"))
 		throw new Problem(0, "The two passwords differ.");
-	await post("auth/register", body, { anonymous: true });
-	return signIn(form);
+	await post("auth/register", { name, password }, { anonymous: true });
+	return signIn(name, password);
 }
 
 function SignInForm({ done, name }) {
-	const form = useForm(async (data) => done(await signIn(data)));
+	const form = useForm(async (data) => done(
+	    await signIn(data.get("name"), data.get("password"))));
 
 	return html`<form onSubmit=${form.submit}>
 		<${Field} label="Name" name="name" required value=${name}

@@ -222,7 +222,7 @@ const INPUTS = {
 	    max=${option.most} value=${value}
 	    onInput=${(e) => set(e.target.value)} />`,
 	boolean: ({ set, value, id }) => html`<input id=${id} type="checkbox"
-	    checked=${String(value) === "true"}
+	    checked=${value === "true"}
 	    onChange=${(e) => set(String(e.target.checked))} />`,
 	choice: ({ option, set, value, id }) => html`<select id=${id}
 	    value=${value} onChange=${(e) => set(e.target.value)}>
@@ -230,9 +230,10 @@ const INPUTS = {
 		${c}</option>`)}</select>`,
 };
 
+/* Numbers without bounds have those of a double. */
 function range({ type, least, most }) {
-	return type === "number" && (least ?? most) !== undefined &&
-	    least !== null && most !== null ? ` (${least} to ${most})` : "";
+	return type === "number" && Math.abs(most - least) < 1e15 ?
+	    ` (${least} to ${most})` : "";
 }
 
 function Option({ option, value, set }) {
@@ -309,20 +310,32 @@ function DropZone({ pipeline, take }) {
 	</div>`;
 }
 
+/* Bytes of no known type are taken on trial: nothing to advertise. */
 function limits({ accept, max_size }) {
-	return [...accept, ...max_size ? [`up to ${bytes(max_size)}`] : []]
+	const types = accept.filter((a) => a !== "application/octet-stream")
+	    .map((a) => a.endsWith("/*") ? `any ${a.slice(0, -2)}` : a);
+
+	return [...types, ...max_size ? [`up to ${bytes(max_size)}`] : []]
 	    .join(", ");
+}
+
+/* A pipeline may write "yes" for true. */
+function initialOf({ type, default: value }) {
+	const text = String(value ?? "");
+
+	return type !== "boolean" ? text :
+	    String(/^(true|yes|on|1)$/i.test(text));
 }
 
 function initial(pipeline) {
 	return Object.fromEntries(pipeline.options.map((o) =>
-	    [o.name, String(o.default ?? "")]));
+	    [o.name, initialOf(o)]));
 }
 
 /* Only what differs from what the pipeline does anyway. */
 function chosen(pipeline, values) {
 	return Object.fromEntries(pipeline.options
-	    .filter((o) => values[o.name] !== String(o.default ?? ""))
+	    .filter((o) => values[o.name] !== initialOf(o))
 	    .map((o) => [o.name, values[o.name]]));
 }
 
