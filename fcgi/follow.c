@@ -149,18 +149,6 @@ find_job(const struct follow *f, const struct uuid *id)
 	return NULL;
 }
 
-/* An anonymous job is read by whoever has its id. */
-static bool
-may_follow(const struct caller *c, const struct job *job)
-{
-	if (c->proof == PROOF_TICKET && !uuid_equal(&c->job, &job->id))
-		return false;
-	if (job->user_id == 0 || job->user_id == c->user.id)
-		return true;
-	return c->user.role == USER_ADMIN &&
-	    (c->proof != PROOF_API || (c->scopes & SCOPE_ADMIN) != 0);
-}
-
 /* ---- handlers ------------------------------------------------------------- */
 
 /* Where a stream is to begin. */
@@ -216,8 +204,8 @@ come_later(struct req *r, enum follow_later later)
 	begin(r, &t);
 	free(t.p);
 	f->result->later = later;
-	log_info("stream %u: refused: %s, from %s, request %s", f->serial,
-	    words[later].why, r->address, r->id);
+	log_info("stream %u: refused: %s, from %s", f->serial,
+	    words[later].why, r->address);
 	return 0;
 }
 
@@ -237,11 +225,10 @@ log_open(struct req *r, const struct job *job, const struct followed *d,
 	};
 	char	 id[UUID_TEXT];
 
-	log_info("stream %u: open: job %s, %s, user %llu, from %s, request %s,"
-	    " after %s %u", ((struct follow *)r->site)->serial,
-	    uuid_text(&job->id, id),
+	log_info("stream %u: open: job %s, %s, user %llu, from %s, after %s %u",
+	    ((struct follow *)r->site)->serial, uuid_text(&job->id, id),
 	    follow_kinds[d->join.kind].dialect->name,
-	    (unsigned long long)r->caller.user.id, r->address, r->id,
+	    (unsigned long long)r->caller.user.id, r->address,
 	    words[from], d->join.seq);
 }
 
@@ -322,8 +309,8 @@ open_kind(struct req *r, unsigned int kind)
 	if ((status = route_uuid(r, r->args[0], &id)) != 0)
 		return status;
 	job = find_job((struct follow *)r->site, &id);
-	if (job == NULL || !may_follow(&r->caller, job))
-		return req_fail(r, 404, "no job %s", r->args[0]);
+	if (job == NULL || !route_shows(&r->caller, job))
+		return req_fail(r, 404, "no such job");
 	return open_stream(r, job, kind);
 }
 

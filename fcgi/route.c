@@ -88,8 +88,8 @@ route_uuid(struct req *r, const char *text, struct uuid *id)
 	    "characters", text);
 }
 
-static bool
-may_see(const struct caller *c, const struct job *job)
+bool
+route_shows(const struct caller *c, const struct job *job)
 {
 	if (c->proof == PROOF_TICKET)
 		return uuid_equal(&c->job, &job->id);
@@ -106,7 +106,7 @@ route_job(struct req *r, struct job *job)
 	if ((status = route_uuid(r, r->args[0], &id)) != 0)
 		return status;
 	if (job_find(r->site->db, &id, job) == 0) {
-		if (may_see(&r->caller, job))
+		if (route_shows(&r->caller, job))
 			return 0;
 	} else if (db_error(r->site->db) != DB_OK)
 		return route_db(r);

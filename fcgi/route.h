@@ -9,6 +9,9 @@
 #ifndef MILLRACE_ROUTE_H
 #define MILLRACE_ROUTE_H
 
+#include <stdbool.h>
+
+struct caller;
 struct job;
 struct req;
 struct uuid;
@@ -48,14 +51,17 @@ int	route_caller(struct req *, enum route_access, unsigned int flags);
 
 /*
  * route_uuid	An argument of a route: 0, or 400 with the detail set.
- * route_job	The job that the first argument names, if the caller may see it:
- *		its owner, an administrator, the holder of a ticket for it; an
- *		anonymous one whoever has its id.  0, 400, 404 or 503; a job of
- *		somebody else is told from an unknown one by nothing.
+ * route_shows	Whether a caller may see a job: its owner, an administrator,
+ *		the holder of a ticket for it; an anonymous one whoever has its
+ *		id.
+ * route_job	The job that the first argument names, if the caller may see
+ *		it.  0, 400, 404 or 503; a job of somebody else is told from an
+ *		unknown one by nothing.
  * route_db	The status for a call of the database that failed: 503 with
  *		Retry-After while it is away, 500 for a defect of ours.
  */
 int	route_uuid(struct req *, const char *text, struct uuid *);
+bool	route_shows(const struct caller *, const struct job *);
 int	route_job(struct req *, struct job *);
 int	route_db(struct req *);
 

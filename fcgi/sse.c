@@ -63,7 +63,8 @@
 #define STOP_MS		1000	/* for streams to take their end */
 
 struct sse {
-	const struct conf *conf;
+	struct site	*site;
+	const struct conf *conf;	/* the site's */
 	struct loop	*loop;
 	struct hub	*hub;
 	struct poller	*poller;
@@ -499,14 +500,15 @@ watch_all(struct sse *s)
 int
 main(int argc, char **argv)
 {
-	struct site		*site = site_open(argc, argv, "sse");
-	struct token_keys	*keys = token_keys_new(site->conf);
-	struct sse		 s = { .conf = site->conf };
+	static struct sse	 s;
 
+	s.site = site_open(argc, argv, "sse");
+	s.conf = s.site->conf;
+	s.site->keys = token_keys_new(s.conf);
 	set_limit(&s);
 	s.loop = loop_new();
 	make_hub(&s);
-	s.poller = poller_start(s.conf, keys);
+	s.poller = poller_start(s.conf, s.site->keys);
 	watch_all(&s);
 
 	loop_run(s.loop);

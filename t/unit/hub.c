@@ -151,14 +151,8 @@ job(unsigned int n)
 }
 
 static struct frame *
-text_frame(enum frame_end end, const char *fmt, ...)
+text_frame(enum frame_end end, const char *text)
 {
-	char	 text[64];
-	va_list	 ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
 	return frame_new(text, strlen(text), end);
 }
 
@@ -211,11 +205,12 @@ join(int fd, unsigned int n, uint32_t seq, uint32_t latest)
 static void
 publish(unsigned int n, uint32_t seq, enum frame_end end)
 {
-	struct frame	*frames[HUB_KINDS] = {
-		text_frame(end, "%u;", seq),
-	};
+	struct frame	*frames[HUB_KINDS] = { NULL };
 	struct uuid	 id = job(n);
+	char		 text[16];
 
+	snprintf(text, sizeof(text), "%u;", seq);
+	frames[0] = text_frame(end, text);
 	frames[0]->events = 1;
 	hub_publish(hub, &id, seq, frames);
 }
