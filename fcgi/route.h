@@ -31,7 +31,10 @@ enum route_flags {
 	ROUTE_QUERY_TOKEN = 2	/* ?token= is one, for administrators */
 };
 
-/* A row.  PATH has ":name" for one part; "*name" for the rest. */
+/*
+ * A row.  PATH has ":name" for one part; "*name" for the rest.  Without HANDLE
+ * it is another program's, and only told of where methods are.
+ */
 struct route {
 	const char	*method;
 	const char	*path;

@@ -12,9 +12,10 @@
 #include "route.h"
 #include "site.h"
 
-/* Streams of these jobs are the hub's, and POST /api/v1/jobs is upload's. */
+/* Streams of these jobs are the hub's. */
 static const struct route	routes[] = {
 	{ "GET",    "/api/v1/jobs",		ROUTE_USER,  jobs_list },
+	{ "POST",   "/api/v1/jobs",		ROUTE_USER,  NULL }, /* upload */
 	{ "GET",    "/api/v1/jobs/:id",		ROUTE_USER,  jobs_show },
 	{ "DELETE", "/api/v1/jobs/:id",		ROUTE_USER,  jobs_delete },
 	{ "GET",    "/api/v1/jobs/:id/status",	ROUTE_USER,  jobs_status },
