@@ -5,9 +5,10 @@
  * switched off (WCAG 2.1.4).
  */
 
+import { recall, remember } from "./memory.js";
 import { Dialog, html, useEffect, useRef, useState } from "./ui.js";
 
-const OFF = "millrace-keys-off";
+let off = recall("keys") === "off";
 const keys = new Map();			/* key: { what, run }, of this moment */
 
 /* Run RUN at KEY while the component is there; WHAT is said in the help. */
@@ -29,7 +30,7 @@ function typing(target) {
 
 document.addEventListener("keydown", (e) => {
 	if (e.ctrlKey || e.metaKey || e.altKey || typing(e.target) ||
-	    document.querySelector("dialog[open]") || localStorage[OFF])
+	    document.querySelector("dialog[open]") || off)
 		return;
 	const entry = keys.get(e.key);
 	if (entry) {
@@ -39,13 +40,11 @@ document.addEventListener("keydown", (e) => {
 });
 
 export function KeysHelp({ close }) {
-	const [off, setOff] = useState(Boolean(localStorage[OFF]));
+	const [isOn, setOn] = useState(!off);
 	const toggle = (e) => {
-		setOff(!e.target.checked);
-		if (e.target.checked)
-			delete localStorage[OFF];
-		else
-			localStorage[OFF] = "1";
+		off = !e.target.checked;
+		remember("keys", off ? "off" : "");
+		setOn(!off);
 	};
 
 	return html`<${Dialog} title="Keys" close=${close}>
@@ -55,7 +54,7 @@ export function KeysHelp({ close }) {
 			<div><dt><kbd>Esc</kbd></dt>
 			<dd>close a dialog</dd></div>
 		</dl>
-		<p><label><input type="checkbox" checked=${!off}
+		<p><label><input type="checkbox" checked=${isOn}
 		    onChange=${toggle} /> Single keys work</label></p>
 		<div class="buttons"><button type="button" class="primary"
 		    onClick=${close}>Close</button></div>

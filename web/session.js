@@ -7,6 +7,7 @@
 
 import { get, post, Problem, session, signedIn } from "./api.js";
 import { KeysHelp, useKey } from "./keys.js";
+import { remember } from "./memory.js";
 import { announce, createContext, Dialog, Field, html, Icon, Skeleton,
     Trouble, useContext, useEffect, useErrorBoundary, useForm, useState } from
     "./ui.js";
@@ -103,7 +104,7 @@ function nextTheme() {
 	const i = THEMES.indexOf(root.dataset.theme);
 
 	root.dataset.theme = THEMES[(i + 1) % THEMES.length];
-	localStorage["millrace-theme"] = root.dataset.theme;
+	remember("theme", root.dataset.theme);
 	announce(`Theme: ${root.dataset.theme}`);
 }
 

@@ -115,6 +115,12 @@ export function Pill({ connection, now }) {
 	let more = "";
 
 	useTick(state !== "closed");
+	const before = useRef(state);
+	useEffect(() => {
+		if (before.current !== state && before.current !== "connecting")
+			announce(`Connection: ${PILLS[state]}`);
+		before.current = state;
+	}, [state]);
 	if (state === "live" || state === "polling")
 		more = old === "now" || old === "" ? "" : ` · ${old} ago`;
 	else if (at && state !== "closed")
