@@ -568,10 +568,10 @@ sub fill {
 
 sub line {
 	my ($self, $timeout) = @_;
-	until ($self->{buffer} =~ s/^(.*?)\r?\n//s) {
+	for (;;) {
+		return $1 if $self->{buffer} =~ s/^(.*?)\r?\n//s;
 		$self->fill($timeout) or return undef;
 	}
-	return $1;
 }
 
 sub bytes {
