@@ -121,7 +121,8 @@ static const struct conf_key keys[] = {
 	{ "auth", "previous_secret", CONF_SECRET, 0, TEXT_MOST, "",
 	    AT(previous_secret),
 	    "Key that is still accepted while the secret is being changed." },
-	{ "auth", "access", CONF_SECONDS, 1, 1 DAYS, "10m", AT(access_s),
+	/* The most is that of token.h. */
+	{ "auth", "access", CONF_SECONDS, 1, 900, "10m", AT(access_s),
 	    "Life of an access token." },
 	{ "auth", "idle", CONF_SECONDS, 1, 365 DAYS, "7d", AT(idle_s),
 	    "A login that is not used for so long has ended." },
@@ -141,7 +142,8 @@ static const struct conf_key keys[] = {
 	{ "run", "sockets", CONF_PATH, 1, SOCKET_MOST - 16, MILLRACE_RUN,
 	    AT(sockets), "Directory of the sockets that nginx connects to." },
 	{ "run", "workers", CONF_NUMBER, 1, 1024, "4", AT(workers),
-	    "Processes of each of auth, upload and status." },
+	    "Processes of auth and of status.  upload has four times as many,"
+	    " and at least 16." },
 	{ "run", "share", CONF_PATH, 1, PATH_MOST - 256, MILLRACE_SHARE,
 	    AT(share), "Directory of what was installed: sql, web, nginx." },
 
