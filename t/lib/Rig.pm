@@ -274,9 +274,8 @@ sub _head {
 		$h{Authorization} = 'Bearer ' .
 		    (ref $as ? $as->{token} : $as);
 	}
-	$h{'Content-Length'} = length $body
+	$h{'Content-Length'} = length($body // '')
 	    if defined $body || $method =~ /^(POST|PUT|PATCH)$/;
-	$h{'Content-Length'} //= 0 if defined $h{'Content-Length'};
 	$h{'Content-Type'} = $type if defined $type;
 	my %given = %{ $o->{headers} // {} };
 	for my $name (keys %given) {
@@ -421,6 +420,7 @@ sub wait_for {
 sub diagnose {
 	my ($self) = @_;
 	for my $file ("$self->{dir}/launch.log", glob "'$self->{dir}/log/'*") {
+		next if $file =~ m{/(access|mariadb)$};
 		my $tail = _tail($file);
 		Test::More::diag(basename($file), ":\n", $tail)
 		    if length $tail;
@@ -431,7 +431,7 @@ sub diagnose {
 
 sub end {
 	my ($self) = @_;
-	return unless $self->{owner} == $$ && -d $self->{dir};
+	return if $self->{owner} != $$ || $self->{ended}++;
 	if (my $pid = delete $self->{launch}) {
 		local ($?, $!);
 		CORE::kill('TERM', $pid);
