@@ -77,6 +77,40 @@ upload_find(struct db *db, const struct uuid *id, struct upload *u)
 	return 0;
 }
 
+int
+upload_release(struct db *db, const struct uuid *id)
+{
+	static const char	 sql[] =
+	    "DELETE FROM upload WHERE id = ? AND NOT EXISTS"
+	    " (SELECT 1 FROM job WHERE upload_id = ?)";
+
+	return (int)db_exec(db, sql, "II", id, id);
+}
+
+int
+upload_unused(struct db *db, struct uuid *after, unsigned int older_s,
+    struct uuid *ids, size_t n, size_t *found)
+{
+	static const char	 sql[] =
+	    "SELECT u.id, u.created_at < NOW(3) - INTERVAL ? SECOND AND"
+	    " NOT EXISTS (SELECT 1 FROM job j WHERE j.upload_id = u.id)"
+	    " FROM upload u WHERE u.id > ? ORDER BY u.id LIMIT ?";
+	struct db_rows		*rows;
+	int			 seen = 0;
+
+	*found = 0;
+	if ((rows = db_query(db, sql, "uIu", (uint64_t)older_s, after,
+	    (uint64_t)n)) == NULL)
+		return -1;
+	for (; db_next(rows); seen++) {
+		db_uuid(rows, 0, after);
+		if (db_u64(rows, 1) != 0)
+			ids[(*found)++] = *after;
+	}
+	db_rows_free(rows);
+	return seen;
+}
+
 /* ---- results -------------------------------------------------------------- */
 
 #define ARTIFACT_COLUMNS	"name, path, type, size, sha256"
