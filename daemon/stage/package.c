@@ -1,0 +1,316 @@
+/*
+ * Fourth stage for a video: cut the renditions into segments for players.
+ *
+ * HLS and DASH share one set of segments (CMAF); only the playlists differ.
+ * Everything lies in one directory under flat names, so that the playlists
+ * work wherever the files are served from one address.
+ *
+ * What a playlist names must be there, and must be as long as the video: a
+ * muxer that ran out of input calls that a success.
+ */
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "ffmpeg.h"
+#include "log.h"
+#include "media.h"
+#include "stage.h"
+
+#define OUT		"out"
+#define HLS		"master.m3u8"
+#define DASH		"manifest.mpd"
+#define INIT		"init_%zu.mp4"
+#define SEGMENT		"chunk_%zu_%05zu.m4s"
+#define POSTER		"poster.jpg"
+#define QUALITY		"quality.json"
+
+#define SILENCE_S	120
+
+/* Longer segments for a long video, so that there are not too many of them. */
+#define SEGMENT_S	4
+#define LONG_SEGMENT_S	6
+#define LONG_S		(30 * 60)
+
+/* What is left of the stage, in percent, once ffmpeg is through. */
+#define AFTERWARDS	20
+
+/* Names of files that the playlists refer to, each once. */
+struct names {
+	char	**list;
+	size_t	  n;
+};
+
+/* ---- the segments ------------------------------------------------------- */
+
+/* An empty directory; what an earlier run left is gone. */
+static void
+make_dir(void)
+{
+	struct dirent	*e;
+	DIR		*dir;
+
+	if (mkdir(OUT, 0750) == -1 && errno != EEXIST)
+		stage_failed_write(OUT);
+	if ((dir = opendir(OUT)) == NULL)
+		fatal(OUT);
+	while ((e = readdir(dir)) != NULL)
+		if (e->d_name[0] != '.' &&
+		    unlinkat(dirfd(dir), e->d_name, 0) == -1)
+			fatal(OUT "/%s", e->d_name);
+	closedir(dir);
+}
+
+static struct ffmpeg *
+command(const struct media *m)
+{
+	struct ffmpeg	*f = ffmpeg_new("ffmpeg");
+	size_t		 i;
+
+	for (i = 0; i < m->n; i++)
+		ffmpeg_add(f, "-i", media_file(&m->renditions[i]), NULL);
+	for (i = 0; i < m->n; i++) {
+		ffmpeg_add(f, "-map", NULL);
+		ffmpeg_addf(f, "%zu:v", i);
+	}
+	if (m->audio != -1)
+		ffmpeg_add(f, "-map", "0:a", NULL);
+	/* 426x240 is not quite 16:9; in one set all must claim the same. */
+	ffmpeg_add(f, "-c", "copy", "-aspect:v", NULL);
+	ffmpeg_addf(f, "%u:%u", m->renditions[0].width,
+	    m->renditions[0].height);
+	ffmpeg_add(f, "-f", "dash", "-dash_segment_type", "mp4",
+	    "-seg_duration", NULL);
+	ffmpeg_addf(f, "%d", m->seconds > LONG_S ? LONG_SEGMENT_S : SEGMENT_S);
+	ffmpeg_add(f, "-adaptation_sets", m->audio != -1 ?
+	    "id=0,streams=v id=1,streams=a" : "id=0,streams=v",
+	    "-use_timeline", "1", "-use_template", "1",
+	    "-init_seg_name", "init_$RepresentationID$.mp4",
+	    "-media_seg_name", "chunk_$RepresentationID$_$Number%05d$.m4s",
+	    "-hls_playlist", "1", "-hls_master_name", HLS,
+	    OUT "/" DASH, NULL);
+	f->silence_s = SILENCE_S;
+	f->length_s = m->seconds;
+	return f;
+}
+
+static void
+cut(const struct media *m)
+{
+	struct ffmpeg	*f = command(m);
+	double		 done;
+
+	ffmpeg_start(f);
+	while (ffmpeg_wait() != f) {
+		done = f->progress.seconds / m->seconds;
+		stage_progress((100 - AFTERWARDS) * (done < 1 ? done : 1),
+		    NULL);
+	}
+	ffmpeg_check(f, "Packaging");
+	ffmpeg_free(f);
+}
+
+/* ---- what the playlists say --------------------------------------------- */
+
+/* The file NAME belongs to the result; it must be there and hold something. */
+static void
+need(struct names *names, const char *playlist, const char *name)
+{
+	struct stat	 st;
+	char		*path;
+	size_t		 i;
+
+	for (i = 0; i < names->n; i++)
+		if (strcmp(names->list[i], name) == 0)
+			return;
+	xasprintf(&path, OUT "/%s", name);
+	if (strchr(name, '/') != NULL || stat(path, &st) == -1 ||
+	    !S_ISREG(st.st_mode) || st.st_size == 0)
+		fatalx("%s names %s, which is not there", playlist, name);
+	free(path);
+	names->list = xreallocarray(names->list, names->n + 1,
+	    sizeof(*names->list));
+	names->list[names->n++] = xstrdup(name);
+}
+
+static FILE *
+open_playlist(const char *name)
+{
+	char	*path;
+	FILE	*in;
+
+	xasprintf(&path, OUT "/%s", name);
+	if ((in = fopen(path, "re")) == NULL)
+		fatal("%s", path);
+	free(path);
+	return in;
+}
+
+/*
+ * The files that an M3U8 names: on lines of their own, and as URI="..." in
+ * tags.  Returns the seconds that its segments last together.
+ */
+static double
+read_m3u8(struct names *names, const char *name)
+{
+	FILE	*in = open_playlist(name);
+	char	*line = NULL, *uri;
+	size_t	 size = 0;
+	double	 seconds = 0;
+
+	while (getline(&line, &size, in) != -1) {
+		line[strcspn(line, "\r\n")] = '\0';
+		if (strncmp(line, "#EXTINF:", 8) == 0)
+			seconds += strtod(line + 8, NULL);
+		if ((uri = strstr(line, "URI=\"")) != NULL) {
+			uri += 5;
+			uri[strcspn(uri, "\"")] = '\0';
+			need(names, name, uri);
+		} else if (line[0] != '#' && line[0] != '\0')
+			need(names, name, line);
+	}
+	free(line);
+	fclose(in);
+	return seconds;
+}
+
+/*
+ * The files that the MPD names.  It was written by the options above, one
+ * element on a line: a representation, then <S d="..." r="N"/> for every
+ * N + 1 segments of it that are equally long.
+ */
+static void
+read_mpd(struct names *names)
+{
+	FILE	*in = open_playlist(DASH);
+	char	*line = NULL, *found, *name;
+	size_t	 size = 0, representation = 0, segment = 0, repeat;
+
+	while (getline(&line, &size, in) != -1) {
+		if ((found = strstr(line, "<Representation id=\"")) != NULL) {
+			representation = strtoul(found + 20, NULL, 10);
+			segment = 0;
+			xasprintf(&name, INIT, representation);
+			need(names, DASH, name);
+			free(name);
+		}
+		if ((found = strstr(line, "<S ")) == NULL)
+			continue;
+		found = strstr(found, " r=\"");
+		repeat = found != NULL ? strtoul(found + 4, NULL, 10) : 0;
+		do {
+			xasprintf(&name, SEGMENT, representation, ++segment);
+			need(names, DASH, name);
+			free(name);
+		} while (repeat-- > 0);
+	}
+	free(line);
+	fclose(in);
+	if (segment == 0)
+		fatalx("%s names no segments", DASH);
+}
+
+/*
+ * All files, in the order in which a player wants them.  The master playlist
+ * names the others, which then stand behind it in the list, to be read.
+ */
+static void
+read_playlists(struct names *names, const struct media *m)
+{
+	double	 longest = 0;
+	size_t	 i, playlists;
+
+	need(names, "the stage", HLS);
+	need(names, "the stage", DASH);
+	read_m3u8(names, HLS);
+	playlists = names->n;
+	for (i = 2; i < playlists; i++)
+		longest = fmax(longest, read_m3u8(names, names->list[i]));
+	if (longest < m->seconds - media_slack(m))
+		fatalx("the playlists last %.1f s, not %.1f s", longest,
+		    m->seconds);
+	read_mpd(names);
+}
+
+/* ---- the results -------------------------------------------------------- */
+
+static const char *
+type_of(const char *name)
+{
+	static const struct { const char *suffix, *type; } types[] = {
+		{ ".m3u8",	"application/vnd.apple.mpegurl" },
+		{ ".mpd",	"application/dash+xml" },
+		{ ".m4s",	"video/iso.segment" },
+		{ ".mp4",	"video/mp4" },
+		{ ".jpg",	"image/jpeg" },
+		{ ".json",	"application/json" },
+	};
+	const char	*dot = strrchr(name, '.');
+	size_t		 i;
+
+	for (i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (dot != NULL && strcmp(dot, types[i].suffix) == 0)
+			return types[i].type;
+	return NULL;
+}
+
+static void
+keep(const struct names *names)
+{
+	char	*path;
+	size_t	 i;
+
+	for (i = 0; i < names->n; i++) {
+		xasprintf(&path, OUT "/%s", names->list[i]);
+		stage_sync(path);
+		stage_result(names->list[i], path, type_of(names->list[i]));
+		free(path);
+	}
+	stage_sync(OUT);
+}
+
+int
+main(void)
+{
+	struct names		 names = { NULL, 0 };
+	struct json_object	*o;
+	struct media		 m;
+	char			*name;
+	size_t			 i;
+
+	stage_init("package");
+	media_load(&m);
+	stage_progress(0, "Packaging for HLS and DASH");
+	make_dir();
+	cut(&m);
+
+	stage_progress(100 - AFTERWARDS, NULL);
+	stage_step("Checking the playlists");
+	read_playlists(&names, &m);
+	keep(&names);
+	for (i = 0; i < m.n; i++) {
+		xasprintf(&name, "%s.mp4", m.renditions[i].name);
+		stage_result(name, media_file(&m.renditions[i]),
+		    type_of(name));
+		free(name);
+	}
+	stage_result(POSTER, POSTER, type_of(POSTER));
+	if (access(QUALITY, F_OK) == 0)
+		stage_result(QUALITY, QUALITY, type_of(QUALITY));
+
+	o = json_object_new_object();
+	json_object_object_add(o, "hls", json_object_new_string(HLS));
+	json_object_object_add(o, "dash", json_object_new_string(DASH));
+	stage_detail("manifests", o);
+	stage_detail("poster", json_object_new_string(POSTER));
+	stage_progress(100, "Packaged for HLS and DASH: %zu files", names.n);
+	return 0;
+}
