@@ -93,7 +93,7 @@ struct program {
 struct stack {
 	struct loop	 *loop;
 	const char	 *file;		/* name of the table, below DIR */
-	int		  lock;		/* the table, open and locked */
+	FILE		 *table;	/* open and locked while this runs */
 	struct program	 *programs;
 	size_t		  n;
 	size_t		  up;		/* those below were started */
@@ -159,14 +159,12 @@ static void
 read_table(struct stack *s)
 {
 	char	 line[LINE];
-	FILE	*f;
 
-	if ((f = fopen(s->file, "re")) == NULL)
+	if ((s->table = fopen(s->file, "re")) == NULL)
 		fatal("%s", s->file);
-	s->lock = fileno(f);
-	if (flock(s->lock, LOCK_EX | LOCK_NB) == -1)
+	if (flock(fileno(s->table), LOCK_EX | LOCK_NB) == -1)
 		fatalx("%s: already running", s->file);
-	while (fgets(line, sizeof(line), f) != NULL) {
+	while (fgets(line, sizeof(line), s->table) != NULL) {
 		if (strchr(line, '\n') == NULL)
 			fatalx("%s: a line is longer than %d bytes", s->file,
 			    LINE - 2);
