@@ -1,5 +1,4 @@
-# The tree speaks of itself alone, its manuals are well-formed, and its tests
-# wait for conditions.
+# The tree speaks of itself alone, and its tests wait for conditions.
 
 use strict;
 use warnings;
@@ -39,13 +38,5 @@ is_deeply(containing(qr{\bT[O]DO\b|\bF[I]XME\b|\bX[X]X\b}, @ours), [],
 is_deeply(containing(qr{(?<![\w>])sl[e]ep\s*\(?\s*[0-9]},
     grep { m{^t/.*\.(t|pm|pl|mjs|js)$} } @ours), [],
     'no test waits for a time');
-
-my @manuals = grep { /\.[1-8]$/ } @ours;
-SKIP: {
-	ok(@manuals, 'there are manuals') or skip 'no manuals', 1;
-	my $said = join '', map { `mandoc -Tlint -W warning '$_' 2>&1` }
-	    @manuals;
-	is($said, '', 'mandoc has nothing to say about them');
-}
 
 done_testing;
