@@ -21,6 +21,6 @@ EOP
 Browser::run($rig, { ana => $rig->user('ana') },
     status_of => sub {
 	my ($token) = @_;
-	return $rig->get('/api/v1/jobs', as => $token)->{status};
+	return $rig->get('/api/v1/jobs', as => $token)->{status} + 0;
     });
 done_testing;
