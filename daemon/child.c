@@ -51,7 +51,7 @@
 
 /* What one child may make us read in WINDOW_MS; more waits in its pipe. */
 #define WINDOW_MS	100
-#define WINDOW_BYTES	(1024 * 1024)
+#define WINDOW_BYTES	(256 * 1024)
 
 /* Pids that the kernel does not give out again in a namespace. */
 #define RESERVED_PIDS	300
@@ -289,12 +289,13 @@ signal_tree(int signo)
 }
 
 static void
-tell(struct keeper *k, enum child_why why, uint64_t now)
+tell(struct keeper *k, enum child_why why, uint64_t kill_at)
 {
-	if (k->kill_at != 0)
+	if (k->kill_at != 0 && k->kill_at <= kill_at)
 		return;
-	k->result.why = why;
-	k->kill_at = now + CHILD_GRACE_MS;
+	if (k->kill_at == 0)
+		k->result.why = why;
+	k->kill_at = kill_at;
 	signal_tree(SIGTERM);
 }
 
@@ -323,7 +324,7 @@ look_at_clock(struct keeper *k, uint64_t now)
 	if ((until != 0 && now >= until) || daemon_is_gone(k))
 		tell_now(k, CHILD_FENCED, now);
 	else if (now >= k->late_at)
-		tell(k, CHILD_LATE, now);
+		tell(k, CHILD_LATE, k->late_at + CHILD_GRACE_MS);
 	if (k->kill_at != 0 && now >= k->kill_at)
 		signal_tree(SIGKILL);
 }
@@ -385,10 +386,19 @@ next_look(const struct keeper *k, uint64_t now)
 	return at < now + 10 ? now + 10 : at;
 }
 
+/* That the daemon sends along with TERM, ms. */
+static uint64_t
+grace(const siginfo_t *info)
+{
+	return info->si_code == SI_QUEUE && info->si_value.sival_int >= 0 ?
+	    (uint64_t)info->si_value.sival_int : CHILD_GRACE_MS;
+}
+
 static void
 watch(struct keeper *k, const sigset_t *set)
 {
 	struct timespec	 wait;
+	siginfo_t	 info;
 	uint64_t	 now, until;
 	int		 signo;
 
@@ -397,10 +407,10 @@ watch(struct keeper *k, const sigset_t *set)
 		until = next_look(k, now);
 		wait.tv_sec = (time_t)((until - now) / 1000);
 		wait.tv_nsec = (long)((until - now) % 1000) * 1000000;
-		signo = sigtimedwait(set, NULL, &wait);
+		signo = sigtimedwait(set, &info, &wait);
 		now = loop_now();
 		if (signo == SIGTERM)
-			tell(k, CHILD_TOLD, now);
+			tell(k, CHILD_TOLD, now + grace(&info));
 		else if (signo == SIGUSR1)
 			tell_now(k, CHILD_TOLD, now);
 		look_at_clock(k, now);
@@ -642,7 +652,7 @@ look_for_silence(void *arg)
 	c->hush = NULL;
 	if (silent >= c->silence_ms && c->quiet == NULL) {
 		c->silent = true;
-		child_stop(c);
+		child_stop(c, CHILD_GRACE_MS);
 		return;
 	}
 	c->hush = loop_after(loop, c->quiet != NULL ? c->silence_ms :
@@ -729,10 +739,12 @@ child_start(const struct sandbox *sb, const struct child_spec *spec,
 }
 
 void
-child_stop(struct child *c)
+child_stop(struct child *c, unsigned int grace_ms)
 {
+	union sigval	 grace = { .sival_int = (int)grace_ms };
+
 	c->told = true;
-	kill(c->keeper, SIGTERM);
+	sigqueue(c->keeper, SIGTERM, grace);
 }
 
 void

@@ -31,7 +31,7 @@ struct child;
 struct loop;
 struct sandbox;
 
-/* Time that a program has between TERM and KILL. */
+/* Time that a program has between TERM and KILL, where nobody waits for it. */
 #define CHILD_GRACE_MS	2000
 
 struct child_spec {
@@ -83,7 +83,7 @@ struct child_owner {
  * child_start	Run a program.  NULL when there are no processes or
  *		descriptors left (said); all else is told to the owner's END.
  *		The child is freed after its END.
- * child_stop	TERM to all of its tree, KILL after CHILD_GRACE_MS.
+ * child_stop	TERM to all of its tree, KILL after GRACE_MS.
  * child_kill	KILL to all of its tree.
  * child_trust	All children may run until UNTIL (loop_now() then); whoever
  *		still runs then is killed by its keeper.  0: for ever.
@@ -96,7 +96,7 @@ const char	*child_about(void);
 bool		 child_whole(void);
 struct child	*child_start(const struct sandbox *, const struct child_spec *,
 		    const struct child_owner *);
-void		 child_stop(struct child *);
+void		 child_stop(struct child *, unsigned int grace_ms);
 void		 child_kill(struct child *);
 void		 child_trust(uint64_t until);
 int		 child_call(int (*fn)(void *), void *arg,

@@ -9,7 +9,7 @@
 #include "job.h"
 #include "log.h"
 
-/* Jobs of a lost daemon that are taken over in one turn. */
+/* Jobs of one daemon that are read at a time. */
 #define TURN	32
 
 int
@@ -114,38 +114,69 @@ daemon_lost(struct db *db, uint64_t *ids, size_t n)
 	return take_ids(db_query(db, sql, "u", (uint64_t)n), ids, n);
 }
 
-/* One job that its daemon left behind. */
+/* What clients were shown of a job stands, but for the time left. */
+static void
+as_it_was(const struct job *job, struct job_news *news)
+{
+	memset(news, 0, sizeof(*news));
+	news->id = job->id;
+	news->token = job->token;
+	strlcpy(news->phase, job->phase, sizeof(news->phase));
+	strlcpy(news->stage, job->stage, sizeof(news->stage));
+	news->stage_progress = job->stage_progress;
+	news->progress = job->progress;
+	news->eta_s = -1;
+	news->items_done = job->items_done;
+	news->items_total = job->items_total;
+}
+
 static int
 crashed(struct db *db, void *arg)
 {
-	const struct job	*job = arg;
-	struct job_news		 news = {
-		.id = job->id, .token = job->token, .progress = job->progress,
-		.stage_progress = job->stage_progress, .eta_s = -1,
-		.items_done = job->items_done, .items_total = job->items_total
-	};
+	struct job_news	 news;
 
-	strlcpy(news.phase, job->phase, sizeof(news.phase));
-	strlcpy(news.stage, job->stage, sizeof(news.stage));
+	as_it_was(arg, &news);
 	return job_crashed(db, &news, "its daemon was lost", 0) == -1 ? -1 : 0;
 }
 
-int
-daemon_adopt(struct db *db, uint64_t from)
+static int
+given_back(struct db *db, void *arg)
+{
+	struct job_news	 news;
+
+	as_it_was(arg, &news);
+	return job_give_back(db, &news) == -1 ? -1 : 0;
+}
+
+/* Do it with all jobs of a daemon, and remove its row.  Jobs, or -1. */
+static int
+empty(struct db *db, uint64_t id, int (*fn)(struct db *, void *))
 {
 	struct job	 jobs[TURN];
 	int		 i, n, sum = 0;
 
 	do {
-		if ((n = job_taken(db, from, jobs, TURN)) == -1)
+		if ((n = job_taken(db, id, jobs, TURN)) == -1)
 			return -1;
 		for (i = 0; i < n; i++) {
-			if (db_run(db, crashed, &jobs[i]) == -1)
+			if (db_run(db, fn, &jobs[i]) == -1)
 				return -1;
 		}
 		sum += n;
 	} while (n == TURN);
-	return daemon_stop(db, from) == -1 ? -1 : sum;
+	return daemon_stop(db, id) == -1 ? -1 : sum;
+}
+
+int
+daemon_adopt(struct db *db, uint64_t from)
+{
+	return empty(db, from, crashed);
+}
+
+int
+daemon_release(struct db *db, uint64_t from)
+{
+	return empty(db, from, given_back);
 }
 
 int

@@ -38,6 +38,7 @@ struct daemon {
  * daemon_lost	Daemons whose lease ended before now: their ids.
  * daemon_adopt	Running jobs of daemon FROM are pending again, counted as a
  *		crash, and its row goes.  Jobs, or -1.
+ * daemon_release The same, counted as nothing: they did not crash.
  * daemon_list	All, newest first.  How many, or -1.
  */
 int	daemon_schema(struct db *);
@@ -48,6 +49,7 @@ int	daemon_renew(struct db *, uint64_t id, unsigned int lease_s,
 int	daemon_stop(struct db *, uint64_t id);
 int	daemon_lost(struct db *, uint64_t *ids, size_t n);
 int	daemon_adopt(struct db *, uint64_t from);
+int	daemon_release(struct db *, uint64_t from);
 int	daemon_list(struct db *, struct daemon *, size_t n);
 
 #endif

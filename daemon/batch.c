@@ -1,0 +1,603 @@
+/*
+ * What runs have to tell the database, written together.
+ *
+ * When a commit is cut off nobody knows whether it took place.  The outboxes
+ * that were in it are then "unsure": before they are written again, the row
+ * of the job is read, and what is there already is crossed out.
+ */
+
+#include "batch.h"
+
+#include <sys/queue.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "db.h"
+#include "log.h"
+#include "loop.h"
+
+/* Between two transactions, and between two events of a job, ms. */
+#define FLUSH_MS	100
+#define NEWS_MS		250
+
+/* Rows in one transaction, about. */
+#define ROWS		200
+
+/* Pauses while the database is away, ms. */
+#define AWAY_LEAST_MS	100
+#define AWAY_MOST_MS	2000
+
+/* News of one job that are kept while the database is away. */
+#define KEPT		64
+
+struct letter {
+	struct job_news	 news;
+	char		*details;
+};
+
+struct outbox {
+	TAILQ_ENTRY(outbox) entry;
+	struct batch	*batch;
+	struct uuid	 id;
+	uint64_t	 token;
+	struct letter	*letters;	/* oldest first; the last one may be
+					   replaced by a later one */
+	size_t		 nletters;
+	char		 phase[32], stage[32];	/* of the last one ever */
+	bool		 urgent;	/* a change of stage, or the end */
+	uint64_t	 next_at;	/* not before, unless urgent */
+	struct step	*plans, *steps;
+	size_t		 nplans, nsteps, room;
+	bool		 forgets;	/* what the database has of them */
+	bool		 ends;
+	struct outbox_end end;
+	bool		 unsure;	/* what waits may have been written */
+	bool		 in;		/* in the transaction at hand */
+	bool		 plain;		/* its words were refused before */
+	bool		 refused;	/* by the fence */
+	bool		 told;		/* its fate is known and was told */
+	void		(*fate)(void *, enum outbox_fate);
+	void		*arg;
+};
+
+struct batch {
+	struct loop	*loop;
+	struct db	*db;
+	TAILQ_HEAD(, outbox) all;
+	struct loop_timer *timer;
+	uint64_t	 at;		/* when it is due */
+	uint64_t	 flushed_at;
+	unsigned int	 away_ms;	/* 0: the database answers */
+};
+
+static void	plan_flush(struct batch *);
+
+/* ---- outboxes ------------------------------------------------------------- */
+
+struct outbox *
+outbox_new(struct batch *b, const struct job *job,
+    void (*fate)(void *, enum outbox_fate), void *arg)
+{
+	struct outbox	*o = xcalloc(1, sizeof(*o));
+
+	o->batch = b;
+	o->id = job->id;
+	o->token = job->token;
+	o->fate = fate;
+	o->arg = arg;
+	TAILQ_INSERT_TAIL(&b->all, o, entry);
+	return o;
+}
+
+/* Forget the first N letters. */
+static void
+drop_letters(struct outbox *o, size_t n)
+{
+	size_t	 i;
+
+	for (i = 0; i < n; i++)
+		free(o->letters[i].details);
+	memmove(o->letters, o->letters + n,
+	    (o->nletters - n) * sizeof(o->letters[0]));
+	o->nletters -= n;
+}
+
+static void
+drop_steps(struct outbox *o)
+{
+	free(o->plans);
+	free(o->steps);
+	o->plans = o->steps = NULL;
+	o->nplans = o->nsteps = o->room = 0;
+	o->forgets = false;
+}
+
+void
+outbox_free(struct outbox *o)
+{
+	if (o == NULL)
+		return;
+	TAILQ_REMOVE(&o->batch->all, o, entry);
+	drop_letters(o, o->nletters);
+	free(o->letters);
+	drop_steps(o);
+	free((void *)(uintptr_t)o->end.why);
+	free((void *)(uintptr_t)o->end.result);
+	free((void *)(uintptr_t)o->end.artifacts);
+	free(o);
+}
+
+/* Room for one more. */
+static struct letter *
+add_letter(struct outbox *o)
+{
+	if (o->nletters == KEPT) {
+		log_warnx("more than %d news of a job wait: the oldest is lost",
+		    KEPT);
+		drop_letters(o, 1);
+	}
+	o->letters = xreallocarray(o->letters, o->nletters + 1,
+	    sizeof(*o->letters));
+	o->letters[o->nletters].details = NULL;
+	return &o->letters[o->nletters++];
+}
+
+void
+outbox_news(struct outbox *o, const struct job_news *news)
+{
+	struct letter	*l;
+	bool		 same = strcmp(o->phase, news->phase) == 0 &&
+			    strcmp(o->stage, news->stage) == 0;
+
+	if (o->nletters > 0 && same)
+		l = &o->letters[o->nletters - 1];
+	else
+		l = add_letter(o);
+	o->urgent |= !same;
+	strlcpy(o->phase, news->phase, sizeof(o->phase));
+	strlcpy(o->stage, news->stage, sizeof(o->stage));
+	/* Facts that were not written yet are not lost with their news. */
+	if (news->details != NULL) {
+		free(l->details);
+		l->details = xstrdup(news->details);
+	}
+	l->news = *news;
+	l->news.details = l->details;
+	plan_flush(o->batch);
+}
+
+void
+outbox_forget(struct outbox *o)
+{
+	drop_steps(o);
+	o->forgets = true;
+}
+
+void
+outbox_plan(struct outbox *o, const struct step *step)
+{
+	if (o->nplans == o->room) {
+		o->room = o->room == 0 ? 8 : o->room * 2;
+		o->plans = xreallocarray(o->plans, o->room, sizeof(*o->plans));
+	}
+	o->plans[o->nplans++] = *step;
+}
+
+void
+outbox_step(struct outbox *o, const struct step *step)
+{
+	size_t	 i;
+
+	for (i = 0; i < o->nsteps; i++) {
+		if (o->steps[i].position == step->position &&
+		    strcmp(o->steps[i].item, step->item) == 0) {
+			o->steps[i] = *step;
+			return;
+		}
+	}
+	o->steps = xreallocarray(o->steps, o->nsteps + 1, sizeof(*o->steps));
+	o->steps[o->nsteps++] = *step;
+}
+
+static char *
+copy(const char *text)
+{
+	return xstrdup(text == NULL ? "" : text);
+}
+
+void
+outbox_end(struct outbox *o, const struct outbox_end *end)
+{
+	struct artifact	*list;
+
+	list = xreallocarray(NULL, end->nartifacts + 1, sizeof(*list));
+	if (end->nartifacts > 0)
+		memcpy(list, end->artifacts, end->nartifacts * sizeof(*list));
+	o->end = *end;
+	o->end.why = copy(end->why);
+	o->end.result = copy(end->result);
+	o->end.artifacts = list;
+	o->ends = o->urgent = true;
+	plan_flush(o->batch);
+}
+
+/* ---- writing -------------------------------------------------------------- */
+
+static int
+write_end(struct db *db, const struct outbox *o, const struct job_news *n)
+{
+	const struct outbox_end	*e = &o->end;
+
+	switch (e->verdict) {
+	case VERDICT_DONE:
+		if (artifact_replace(db, &o->id, e->artifacts,
+		    e->nartifacts) == -1)
+			return -1;
+		return job_done(db, n, e->result,
+		    e->nartifacts > 0 ? e->artifacts[0].name : "");
+	case VERDICT_FAILED:
+		return job_failed(db, n, e->why);
+	case VERDICT_AGAIN:
+		return job_again(db, n, e->why, e->delay_s);
+	case VERDICT_CRASHED:
+		return job_crashed(db, n, e->why, e->delay_s);
+	case VERDICT_STOPPED:
+		return job_stopped(db, n);
+	case VERDICT_GIVEN_BACK:
+		return job_give_back(db, n);
+	case VERDICT_LOST:
+	case VERDICT_NONE:
+		break;
+	}
+	return 0;
+}
+
+/* One outbox, in the transaction at hand.  1, 0 when it was refused, or -1. */
+static int
+write_outbox(struct db *db, struct outbox *o)
+{
+	size_t	 i, n = o->ends ? o->nletters - 1 : o->nletters;
+	int	 rc;
+
+	for (i = 0; i < n; i++) {
+		if ((rc = job_progress(db, &o->letters[i].news)) != 1)
+			return rc;
+	}
+	/* The row is ours and locked by now, or is about to be. */
+	if (o->ends && (rc = write_end(db, o, &o->letters[n].news)) != 1)
+		return rc;
+	if (o->forgets && step_forget(db, &o->id) == -1)
+		return -1;
+	if (step_plan(db, &o->id, o->plans, o->nplans) == -1)
+		return -1;
+	for (i = 0; i < o->nsteps; i++) {
+		if (step_save(db, &o->id, &o->steps[i]) == -1)
+			return -1;
+	}
+	return 1;
+}
+
+/* All outboxes that are "in". */
+static int
+write_all(struct db *db, void *arg)
+{
+	struct batch	*b = arg;
+	struct outbox	*o;
+	int		 rc;
+
+	TAILQ_FOREACH(o, &b->all, entry) {
+		if (!o->in)
+			continue;
+		if ((rc = write_outbox(db, o)) == -1)
+			return -1;
+		o->refused = rc == 0;
+	}
+	return 0;
+}
+
+/* What was written is crossed out. */
+static void
+cross_out(struct outbox *o)
+{
+	drop_letters(o, o->nletters);
+	drop_steps(o);
+	o->urgent = false;
+	o->next_at = loop_now() + NEWS_MS;
+}
+
+static bool
+same_news(const struct job *job, const struct job_news *n)
+{
+	return strcmp(job->phase, n->phase) == 0 &&
+	    strcmp(job->stage, n->stage) == 0 &&
+	    strcmp(job->step, n->step) == 0 &&
+	    strcmp(job->message, n->message) == 0 &&
+	    job->items_done == n->items_done &&
+	    job->stage_progress - n->stage_progress < 0.01 &&
+	    n->stage_progress - job->stage_progress < 0.01;
+}
+
+/* The state in which a verdict leaves the job. */
+static enum job_state
+state_after(enum engine_verdict verdict)
+{
+	switch (verdict) {
+	case VERDICT_DONE:
+		return JOB_COMPLETED;
+	case VERDICT_FAILED:
+		return JOB_FAILED;
+	case VERDICT_STOPPED:
+		return JOB_CANCELLED;
+	default:
+		return JOB_PENDING;
+	}
+}
+
+/*
+ * Was this one written by the commit that was cut off?  The fence holds in
+ * any case; this is about not telling clients the same thing twice, and about
+ * an end that has taken place.  0, or -1 when the database does not say.
+ */
+static int
+make_sure(struct batch *b, struct outbox *o)
+{
+	struct job	 job;
+
+	if (job_find(b->db, &o->id, &job) == -1) {
+		if (db_error(b->db) != DB_OK)
+			return -1;
+		o->refused = true;
+	} else if (job.token != o->token)
+		o->refused = true;
+	else if (job.state == JOB_RUNNING) {
+		if (!o->ends && same_news(&job,
+		    &o->letters[o->nletters - 1].news))
+			cross_out(o);
+	} else if (o->ends && job.state == state_after(o->end.verdict))
+		cross_out(o);
+	else
+		o->refused = true;
+	o->unsure = false;
+	return 0;
+}
+
+/* ---- when ----------------------------------------------------------------- */
+
+static bool
+is_due(const struct outbox *o, uint64_t now)
+{
+	return !o->told && !o->refused && o->nletters > 0 &&
+	    (o->urgent || now >= o->next_at);
+}
+
+static size_t
+rows(const struct outbox *o)
+{
+	return o->nletters + o->nplans + o->nsteps;
+}
+
+/*
+ * Choose what goes into the next transaction.  How many outboxes, or -1 when
+ * the database does not say what is there already.
+ */
+static int
+choose(struct batch *b)
+{
+	struct outbox	*o;
+	uint64_t	 now = loop_now();
+	size_t		 sum = 0;
+	int		 n = 0;
+
+	TAILQ_FOREACH(o, &b->all, entry)
+		o->in = false;
+	TAILQ_FOREACH(o, &b->all, entry) {
+		if (sum >= ROWS)
+			break;
+		if (!is_due(o, now))
+			continue;
+		if (o->unsure && make_sure(b, o) == -1)
+			return -1;
+		if (!is_due(o, now))
+			continue;
+		o->in = true;
+		sum += rows(o);
+		n++;
+	}
+	return n;
+}
+
+static void
+tell_fates(struct batch *b)
+{
+	struct outbox	*o, *next;
+
+	TAILQ_FOREACH_SAFE(o, &b->all, entry, next) {
+		if (o->told)
+			continue;
+		if (o->refused) {
+			o->told = true;
+			o->fate(o->arg, OUTBOX_LOST);
+		} else if (o->ends && o->nletters == 0) {
+			o->told = true;
+			o->fate(o->arg, OUTBOX_ENDED);
+		}
+	}
+}
+
+/*
+ * The database refuses what this one has to tell, for good: a text that it
+ * does not take, or a defect.  Its end is told in plain words, then; where
+ * not even that can be said, the job is dropped.
+ */
+static void
+give_up(struct outbox *o)
+{
+	struct job_news	*last;
+
+	if (!o->ends || o->plain) {
+		log_warnx("a job is dropped: its news cannot be stored");
+		o->refused = true;
+		return;
+	}
+	log_warnx("the end of a job cannot be stored: it fails");
+	o->plain = true;
+	if (o->end.verdict == VERDICT_DONE)
+		o->end.verdict = VERDICT_FAILED;
+	free((void *)(uintptr_t)o->end.why);
+	o->end.why = xstrdup("What it came to cannot be stored");
+	drop_steps(o);
+	drop_letters(o, o->nletters - 1);
+	last = &o->letters[0].news;
+	last->details = NULL;
+	last->step[0] = last->message[0] = '\0';
+}
+
+/* One by one, so that a row that is not taken does not hold up the others. */
+static int
+write_alone(struct batch *b)
+{
+	struct outbox	*o, *other;
+
+	TAILQ_FOREACH(o, &b->all, entry) {
+		if (!is_due(o, loop_now()))
+			continue;
+		TAILQ_FOREACH(other, &b->all, entry)
+			other->in = other == o;
+		if (db_run(b->db, write_all, b) == 0) {
+			if (!o->refused)
+				cross_out(o);
+		} else if (db_error(b->db) == DB_AWAY)
+			return -1;
+		else
+			give_up(o);
+	}
+	return 0;
+}
+
+/* The database did not answer: all that was in is in doubt. */
+static void
+away(struct batch *b)
+{
+	struct outbox	*o;
+
+	TAILQ_FOREACH(o, &b->all, entry)
+		o->unsure |= o->in;
+	if (b->away_ms == 0)
+		log_warnx("database: away; jobs go on, and their news wait");
+	b->away_ms = b->away_ms == 0 ? AWAY_LEAST_MS : b->away_ms * 2;
+	if (b->away_ms > AWAY_MOST_MS)
+		b->away_ms = AWAY_MOST_MS;
+}
+
+/* One transaction.  1: there may be more to write, 0: there is not, -1. */
+static int
+flush_some(struct batch *b)
+{
+	struct outbox	*o;
+	int		 n;
+
+	if ((n = choose(b)) <= 0)
+		return n;
+	if (db_run(b->db, write_all, b) == -1) {
+		if (db_error(b->db) == DB_AWAY)
+			return -1;
+		return write_alone(b) == -1 ? -1 : 1;
+	}
+	TAILQ_FOREACH(o, &b->all, entry) {
+		if (o->in && !o->refused)
+			cross_out(o);
+	}
+	return 1;
+}
+
+int
+batch_flush(struct batch *b)
+{
+	int	 rc;
+
+	while ((rc = flush_some(b)) == 1)
+		continue;
+	if (rc == -1)
+		away(b);
+	else if (b->away_ms != 0) {
+		log_info("database: back");
+		b->away_ms = 0;
+	}
+	b->flushed_at = loop_now();
+	tell_fates(b);
+	plan_flush(b);
+	return rc;
+}
+
+static void
+flush_now(void *arg)
+{
+	struct batch	*b = arg;
+
+	b->timer = NULL;
+	batch_flush(b);
+}
+
+/* When the next transaction is due; 0: nothing waits. */
+static uint64_t
+next_flush(const struct batch *b)
+{
+	const struct outbox	*o;
+	uint64_t		 at = 0, own, now = loop_now();
+	size_t			 sum = 0;
+
+	TAILQ_FOREACH(o, &b->all, entry) {
+		if (o->told || o->nletters == 0)
+			continue;
+		sum += rows(o);
+		own = o->urgent ? now : o->next_at;
+		if (at == 0 || own < at)
+			at = own;
+	}
+	if (at == 0)
+		return 0;
+	if (at < b->flushed_at + FLUSH_MS && sum < ROWS)
+		at = b->flushed_at + FLUSH_MS;
+	if (b->away_ms != 0 && at < b->flushed_at + b->away_ms)
+		at = b->flushed_at + b->away_ms;
+	return at < now ? now : at;
+}
+
+static void
+plan_flush(struct batch *b)
+{
+	uint64_t	 at = next_flush(b), now = loop_now();
+
+	if (b->timer != NULL) {
+		if (at != 0 && b->at <= at)
+			return;
+		loop_cancel(b->loop, b->timer);
+		b->timer = NULL;
+	}
+	if (at == 0)
+		return;
+	b->at = at;
+	b->timer = loop_after(b->loop, (unsigned int)(at - now), flush_now, b);
+}
+
+struct batch *
+batch_new(struct loop *loop, struct db *db)
+{
+	struct batch	*b = xcalloc(1, sizeof(*b));
+
+	b->loop = loop;
+	b->db = db;
+	TAILQ_INIT(&b->all);
+	return b;
+}
+
+void
+batch_free(struct batch *b)
+{
+	if (b == NULL)
+		return;
+	if (b->timer != NULL)
+		loop_cancel(b->loop, b->timer);
+	free(b);
+}

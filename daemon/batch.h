@@ -1,0 +1,69 @@
+/*
+ * What runs have to tell the database, written together: one connection, one
+ * transaction for all of them, at most one each 100 ms while there is much to
+ * tell, at once when there was nothing.
+ *
+ * Each run has an outbox.  News of a job replace the ones that still wait, so
+ * that at most four a second go out; a change of stage is always kept.  Steps
+ * go with them, in the same transaction and behind the same fence.  Nothing is
+ * forgotten while the database is away.
+ */
+
+#ifndef MILLRACE_BATCH_H
+#define MILLRACE_BATCH_H
+
+#include <stddef.h>
+
+#include "engine.h"
+#include "file.h"
+#include "job.h"
+#include "step.h"
+
+struct batch;
+struct db;
+struct loop;
+struct outbox;
+
+/* What became of an outbox. */
+enum outbox_fate {
+	OUTBOX_LOST,		/* the fence refused it: the job is another's */
+	OUTBOX_ENDED		/* its end is in the database */
+};
+
+/* How a job ends.  Copied. */
+struct outbox_end {
+	enum engine_verdict verdict;
+	const char	*why;		/* failed, again, crashed */
+	unsigned int	 delay_s;	/* again, crashed */
+	const char	*result;	/* done: JSON */
+	const struct artifact *artifacts;	/* done; the first is the main one */
+	size_t		 nartifacts;
+};
+
+/*
+ * batch_new	All of it goes through DB, which the caller may use too.
+ * batch_flush	Write what waits, now.  0, or -1 while the database is away.
+ * outbox_new	For a run of JOB.  FATE(ARG) is told from the loop, once; the
+ *		outbox may be freed then.
+ * outbox_free	What still waits in it is forgotten.
+ * outbox_news	The latest of the job.  Of another stage or phase than the
+ *		ones before: both are written.  DETAILS is copied.
+ * outbox_forget	The job starts from the beginning: steps that the database
+ *		has go.
+ * outbox_plan	A new step, that waits.  Each only once.
+ * outbox_step	A step as it is now.  These three go out with the next news.
+ * outbox_end	The last word, with the last news.
+ */
+struct batch	*batch_new(struct loop *, struct db *);
+void		 batch_free(struct batch *);
+int		 batch_flush(struct batch *);
+struct outbox	*outbox_new(struct batch *, const struct job *,
+		    void (*fate)(void *, enum outbox_fate), void *);
+void		 outbox_free(struct outbox *);
+void		 outbox_news(struct outbox *, const struct job_news *);
+void		 outbox_forget(struct outbox *);
+void		 outbox_plan(struct outbox *, const struct step *);
+void		 outbox_step(struct outbox *, const struct step *);
+void		 outbox_end(struct outbox *, const struct outbox_end *);
+
+#endif

@@ -1,0 +1,748 @@
+/*
+ * The daemon: takes jobs from their queues and runs them.  millraced(8).
+ *
+ * One thread, one loop, one connection to the database.  What can wake it:
+ *
+ *	a descriptor	a stage speaks or has ended (child.c); somebody says
+ *			on SOCKETS/daemon.sock that there may be a job
+ *	a timer		a chore of the table below is due; what runs have to
+ *			tell is to be written (batch.c); a turn of the sweep
+ *	a signal	HUP: read the pipelines anew
+ *			TERM, INT: give all jobs back, and end
+ *
+ * A call to the database may take seconds when it does not answer.  Nothing
+ * that must happen in time waits for that: limits, the pause before KILL and
+ * the fence are kept by each child's keeper (child.h).
+ *
+ * The lease: its row in table daemon says that this daemon lives.  When it
+ * cannot be renewed, the programs of its jobs are gone before the lease is
+ * over, by the monotonic clock; then others may have the jobs.
+ */
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "batch.h"
+#include "child.h"
+#include "conf.h"
+#include "daemon.h"
+#include "db.h"
+#include "job.h"
+#include "log.h"
+#include "loop.h"
+#include "pipeline.h"
+#include "run.h"
+#include "sandbox.h"
+#include "sweep.h"
+
+/* The schema step that this program needs; newer ones are fine. */
+#define SCHEMA		1
+
+/* Pauses between two looks at empty queues, ms. */
+#define LOOK_LEAST_MS	50
+#define LOOK_MOST_MS	500
+
+/* What is left of a lease when it is taken for over, ms: time to kill. */
+#define LEASE_MARGIN_MS	1000
+
+/* Queues, jobs taken at a time, and daemons of one host, at most. */
+#define QUEUES		32
+#define TAKE		32
+#define DAEMONS		64
+
+/* A stop that takes longer than this leaves the rest to the next start, ms. */
+#define STOP_MS		10000
+
+struct millraced {
+	const char	*file;		/* of the configuration */
+	bool		 check_only;
+	struct conf	*conf;
+	struct pipelines *pipelines;	/* until the runs have them */
+	struct loop	*loop;
+	struct db	*db;
+	struct batch	*batch;
+	struct runs	*runs;
+	struct sandbox	*sandbox;
+	struct sweep	*sweep;
+
+	struct daemon	 self;		/* id 0: not in the database yet */
+	uint64_t	 before;	/* our id until the lease was lost; 0 */
+	char		 instance[256];
+	int		 locks;		/* STORAGE/run/daemons, see lock() */
+	int		 poke;
+	uint64_t	 trust_until;	/* the lease, with its margin */
+	bool		 unsure;	/* a claim may have been made */
+	bool		 complained;	/* about the database, once */
+	bool		 leaving;	/* TERM was caught */
+	struct job_queue queues[QUEUES];
+	size_t		 nqueues;
+	struct loop_timer *look;	/* at the queues, then */
+	unsigned int	 look_ms;	/* the pause before it */
+	uint64_t	 due[8];	/* chores, by their place in the table */
+};
+
+static void	look_in(struct millraced *, unsigned int);
+
+/* ---- starting ------------------------------------------------------------- */
+
+static void __attribute__((noreturn))
+usage(void)
+{
+	fprintf(stderr, "usage: millraced [-hnVv] [-c file]\n");
+	exit(2);
+}
+
+static void
+options(struct millraced *d, int argc, char **argv)
+{
+	int	 opt;
+
+	d->file = MILLRACE_CONF;
+	while ((opt = getopt(argc, argv, "c:hnVv")) != -1) {
+		switch (opt) {
+		case 'c':
+			d->file = optarg;
+			break;
+		case 'n':
+			d->check_only = true;
+			break;
+		case 'v':
+			log_verbose();
+			break;
+		case 'V':
+			printf("millraced %s\n", MILLRACE_VERSION);
+			exit(0);
+		case 'h':
+		default:
+			usage();
+		}
+	}
+	if (optind != argc)
+		usage();
+}
+
+/* Pipes must not become descriptors 0 to 2 when these are closed. */
+static void
+open_standard_descriptors(void)
+{
+	int	 fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd != -1 && fd < 3);
+	if (fd == -1)
+		fatal("/dev/null");
+	close(fd);
+}
+
+static void
+load_conf(struct millraced *d)
+{
+	if ((d->conf = conf_load(d->file)) == NULL)
+		exit(1);
+	d->pipelines = pipeline_load(d->conf->pipelines, d->conf->stages);
+	if (d->pipelines == NULL)
+		exit(1);
+}
+
+/* The queues of the configuration, into table and row. */
+static void
+read_queues(struct millraced *d)
+{
+	char	*copy = xstrdup(d->conf->queues), *rest = copy, *name;
+
+	while ((name = strsep(&rest, " \t")) != NULL) {
+		if (*name == '\0')
+			continue;
+		if (d->nqueues == QUEUES)
+			fatalx("%s: queues: more than %d", d->file, QUEUES);
+		strlcpy(d->queues[d->nqueues++].name, name,
+		    sizeof(d->queues[0].name));
+	}
+	free(copy);
+	if (d->nqueues == 0)
+		fatalx("%s: queues: none", d->file);
+}
+
+static void
+describe_self(struct millraced *d)
+{
+	struct daemon	*self = &d->self;
+	char		*root;
+	long		 cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (gethostname(self->host, sizeof(self->host) - 1) == -1)
+		fatal("gethostname");
+	if ((root = realpath(d->conf->root, NULL)) == NULL)
+		fatal("%s", d->conf->root);
+	if ((size_t)snprintf(d->instance, sizeof(d->instance), "%.60s:%s",
+	    self->host, root) >= sizeof(d->instance))
+		fatalx("%s: the path is too long", root);
+	free(root);
+	self->pid = (unsigned int)getpid();
+	self->slots = d->conf->slots != 0 ? d->conf->slots :
+	    cores < 1 ? 1 : (unsigned int)cores;
+	strlcpy(self->version, MILLRACE_VERSION, sizeof(self->version));
+	strlcpy(self->queues, d->conf->queues, sizeof(self->queues));
+}
+
+static void
+make_dir(const char *root, const char *name)
+{
+	char	*path;
+
+	xasprintf(&path, "%s%s%s", root, *name == '\0' ? "" : "/", name);
+	if (mkdir(path, 0750) == -1 && errno != EEXIST)
+		fatal("%s", path);
+	free(path);
+}
+
+/*
+ * STORAGE/run/daemons is a file of locks: byte ID is held by the daemon with
+ * this id for as long as it lives, byte 0 by one that starts.  So a daemon
+ * that was killed is told from one that lives, whatever has become of its pid.
+ */
+static void
+open_storage(struct millraced *d)
+{
+	static const char *const dirs[] = {
+		"", "uploads", "work", "results", "run"
+	};
+	char			*path;
+	size_t			 i;
+
+	for (i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+		make_dir(d->conf->root, dirs[i]);
+	xasprintf(&path, "%s/run/daemons", d->conf->root);
+	if ((d->locks = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640)) == -1)
+		fatal("%s", path);
+	free(path);
+}
+
+static int
+lock(const struct millraced *d, int how, short type, uint64_t at)
+{
+	struct flock	 l = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)at,
+		.l_len = 1
+	};
+
+	return fcntl(d->locks, how, &l);
+}
+
+/* Whether the daemon with this id runs on this host, and is not we. */
+static bool
+is_alive(const struct millraced *d, uint64_t id)
+{
+	struct flock	 l = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET,
+		.l_start = (off_t)id, .l_len = 1
+	};
+
+	return fcntl(d->locks, F_GETLK, &l) == 0 && l.l_type != F_UNLCK;
+}
+
+static void
+poked(void *arg, int fd, unsigned int events)
+{
+	struct millraced	*d = arg;
+	char			 buf[64];
+
+	(void)events;
+	while (recv(fd, buf, sizeof(buf), 0) >= 0)
+		continue;
+	d->look_ms = LOOK_LEAST_MS;
+	look_in(d, 0);
+}
+
+/* Any datagram on this socket means: there may be a job. */
+static void
+open_poke(struct millraced *d)
+{
+	struct sockaddr_un	 sun = { .sun_family = AF_UNIX };
+	int			 n;
+
+	n = snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/daemon.sock",
+	    d->conf->sockets);
+	if (n < 0 || (size_t)n >= sizeof(sun.sun_path))
+		fatalx("%s: sockets: the path is too long", d->file);
+	make_dir(d->conf->sockets, "");
+	unlink(sun.sun_path);
+	if ((d->poke = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC |
+	    SOCK_NONBLOCK, 0)) == -1 ||
+	    bind(d->poke, (struct sockaddr *)&sun, sizeof(sun)) == -1 ||
+	    chmod(sun.sun_path, 0660) == -1)
+		fatal("%s", sun.sun_path);
+	loop_watch(d->loop, d->poke, LOOP_READ, poked, d);
+}
+
+static void
+build_walls(struct millraced *d)
+{
+	child_init(d->loop);
+	d->sandbox = sandbox_new(d->conf);
+	log_info("stages run behind: %s, %s", child_about(),
+	    sandbox_about(d->sandbox));
+	if (strcmp(d->conf->sandbox, "require") == 0 &&
+	    (!child_whole() || !sandbox_whole(d->sandbox)))
+		fatalx("%s: sandbox: not all that it requires can be had here",
+		    d->file);
+}
+
+/* ---- systemd -------------------------------------------------------------- */
+
+/* One datagram, as sd_notify(3); nothing without a supervisor. */
+static void
+notify(const char *text)
+{
+	const char		*path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un	 sun = { .sun_family = AF_UNIX };
+	socklen_t		 len;
+	int			 fd;
+
+	if (path == NULL || strlen(path) >= sizeof(sun.sun_path))
+		return;
+	strlcpy(sun.sun_path, path, sizeof(sun.sun_path));
+	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+	    strlen(path));
+	if (sun.sun_path[0] == '@')
+		sun.sun_path[0] = '\0';
+	if ((fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) == -1)
+		return;
+	sendto(fd, text, strlen(text), MSG_NOSIGNAL,
+	    (struct sockaddr *)&sun, len);
+	close(fd);
+}
+
+static void
+notify_watchdog(void *arg)
+{
+	(void)arg;
+	notify("WATCHDOG=1");
+}
+
+/* ---- the lease ------------------------------------------------------------ */
+
+/* It was granted by a statement that was sent at SENT. */
+static void
+trust(struct millraced *d, uint64_t sent)
+{
+	d->trust_until = sent + d->conf->lease_s * 1000 - LEASE_MARGIN_MS;
+	child_trust(d->trust_until);
+}
+
+/* The jobs of daemon ID, which is not there any more, are pending again. */
+static void
+take_over(struct millraced *d, uint64_t id)
+{
+	int	 n = daemon_adopt(d->db, id);
+
+	if (n == -1)
+		return;
+	log_info("daemon %llu is gone: %d of its jobs wait again",
+	    (unsigned long long)id, n);
+	if (job_due(d->db) > 0)
+		look_in(d, 0);
+}
+
+static void
+complain(struct millraced *d, const char *why)
+{
+	if (!d->complained) {
+		log_warnx("waits: %s", why);
+		notify("STATUS=Waits for the database");
+	}
+	d->complained = true;
+}
+
+/* Get a row in table daemon, and take the jobs of those that died here. */
+static void
+join(struct millraced *d)
+{
+	uint64_t	 others[DAEMONS], sent;
+	int		 i, n, schema;
+
+	if ((schema = daemon_schema(d->db)) < SCHEMA) {
+		complain(d, schema == -1 ? "the database is away, or has no "
+		    "schema yet (millrace db migrate)" : "the schema is older "
+		    "than this program (millrace db migrate)");
+		return;
+	}
+	if (lock(d, F_SETLKW, F_WRLCK, 0) == -1)
+		fatal("%s/run/daemons", d->conf->root);
+	sent = loop_now();
+	n = daemon_start(d->db, &d->self, d->instance, d->conf->lease_s,
+	    &d->self.id, others, DAEMONS);
+	if (n == -1) {
+		d->self.id = 0;
+		lock(d, F_SETLK, F_UNLCK, 0);
+		complain(d, "the database is away");
+		return;
+	}
+	if (lock(d, F_SETLK, F_WRLCK, d->self.id) == -1)
+		fatal("%s/run/daemons", d->conf->root);
+	trust(d, sent);
+	/* Jobs that nobody took since: it was not their fault. */
+	if (d->before != 0 && daemon_release(d->db, d->before) != -1)
+		d->before = 0;
+	for (i = 0; i < n; i++) {
+		if (others[i] != d->before && !is_alive(d, others[i]))
+			take_over(d, others[i]);
+	}
+	lock(d, F_SETLK, F_UNLCK, 0);
+	d->complained = false;
+	log_info("daemon %llu: %u slots, queues %s",
+	    (unsigned long long)d->self.id, d->self.slots, d->conf->queues);
+	notify("READY=1\nSTATUS=Runs jobs");
+	d->look_ms = LOOK_LEAST_MS;
+	look_in(d, 0);
+}
+
+/* Others may have our jobs from now on: stop, and begin anew. */
+static void
+lose(struct millraced *d, const char *why)
+{
+	log_warnx("fenced: %s: %zu jobs are let go", why, runs_count(d->runs));
+	runs_lose(d->runs);
+	lock(d, F_SETLK, F_UNLCK, d->self.id);
+	d->before = d->self.id;
+	d->self.id = 0;
+	d->unsure = false;
+}
+
+static void
+renew(struct millraced *d)
+{
+	uint64_t	 sent = loop_now();
+
+	switch (daemon_renew(d->db, d->self.id, d->conf->lease_s,
+	    (unsigned int)runs_count(d->runs))) {
+	case 1:
+		trust(d, sent);
+		break;
+	case 0:
+		lose(d, "this daemon was taken for dead");
+		break;
+	}
+}
+
+static void
+look_at_lease(struct millraced *d)
+{
+	if (loop_now() >= d->trust_until)
+		lose(d, "the lease could not be renewed");
+}
+
+/* ---- jobs ----------------------------------------------------------------- */
+
+/* A claim whose answer was lost may have been made. */
+static void
+make_sure(struct millraced *d)
+{
+	struct job	 jobs[TAKE];
+	int		 i, n;
+
+	if (!d->unsure)
+		return;
+	if ((n = job_taken(d->db, d->self.id, jobs, TAKE)) == -1)
+		return;
+	d->unsure = false;
+	for (i = 0; i < n; i++) {
+		if (!runs_has(d->runs, &jobs[i]))
+			runs_start(d->runs, &jobs[i]);
+	}
+}
+
+/* Take up to N jobs of a queue.  How many, or -1. */
+static int
+take(struct millraced *d, struct job_queue *queue, size_t n)
+{
+	struct job	 jobs[TAKE];
+	int		 i, taken;
+
+	taken = job_claim(d->db, queue, d->self.id, jobs, n < TAKE ? n : TAKE);
+	if (taken == -1)
+		d->unsure = true;
+	for (i = 0; i < taken; i++)
+		runs_start(d->runs, &jobs[i]);
+	return taken;
+}
+
+static void
+look(void *arg)
+{
+	struct millraced	*d = arg;
+	size_t			 i, here;
+	int			 n, sum = 0;
+
+	d->look = NULL;
+	if (d->self.id == 0 || d->leaving)
+		return;
+	for (i = 0; i < d->nqueues; i++) {
+		here = runs_count(d->runs);
+		if (here >= d->self.slots)
+			return;		/* until one has ended */
+		if ((n = take(d, &d->queues[i], d->self.slots - here)) == -1)
+			break;
+		sum += n;
+	}
+	if (sum > 0)
+		d->look_ms = LOOK_LEAST_MS;
+	else if ((d->look_ms *= 2) > LOOK_MOST_MS)
+		d->look_ms = LOOK_MOST_MS;
+	look_in(d, d->look_ms);
+}
+
+static void
+look_in(struct millraced *d, unsigned int ms)
+{
+	if (d->look != NULL)
+		loop_cancel(d->loop, d->look);
+	d->look = loop_after(d->loop, ms, look, d);
+}
+
+static void
+leave_if_done(struct millraced *d)
+{
+	if (d->leaving && runs_count(d->runs) == 0)
+		loop_stop(d->loop);
+}
+
+static void
+run_ended(void *arg)
+{
+	struct millraced	*d = arg;
+
+	leave_if_done(d);
+	d->look_ms = LOOK_LEAST_MS;
+	look_in(d, 0);
+}
+
+static void
+cancels(struct millraced *d)
+{
+	struct uuid	 ids[TAKE];
+	int		 i, n;
+
+	if (runs_count(d->runs) == 0)
+		return;
+	n = job_cancels(d->db, d->self.id, ids, TAKE);
+	for (i = 0; i < n; i++)
+		runs_cancel(d->runs, &ids[i]);
+}
+
+static void
+due_jobs(struct millraced *d)
+{
+	if (job_due(d->db) > 0)
+		look_in(d, 0);
+}
+
+static void
+dead_daemons(struct millraced *d)
+{
+	uint64_t	 ids[DAEMONS];
+	int		 i, n;
+
+	n = daemon_lost(d->db, ids, DAEMONS);
+	for (i = 0; i < n; i++) {
+		if (ids[i] != d->self.id)
+			take_over(d, ids[i]);
+	}
+}
+
+static void
+sweep(struct millraced *d)
+{
+	sweep_start(d->sweep, runs_pipelines(d->runs));
+}
+
+/* ---- chores --------------------------------------------------------------- */
+
+/* Whether we have to have a row in table daemon for it. */
+enum chore_where { OUTSIDE, INSIDE };
+
+/* What is done regularly.  A period of 0 is configured, see period(). */
+static const struct chore {
+	enum chore_where where;
+	unsigned int	 every_ms;
+	void		(*fn)(struct millraced *);
+} chores[] = {
+	{ OUTSIDE, 500,	 join },
+	{ INSIDE,  0,	 renew },
+	{ INSIDE,  250,	 look_at_lease },
+	{ INSIDE,  250,	 cancels },
+	{ INSIDE,  250,	 make_sure },
+	{ INSIDE,  1000, due_jobs },
+	{ INSIDE,  5000, dead_daemons },
+	{ INSIDE,  0,	 sweep },
+};
+
+#define NCHORES	(sizeof(chores) / sizeof(chores[0]))
+#define TICK_MS	250
+
+static uint64_t
+period(const struct millraced *d, const struct chore *c)
+{
+	if (c->fn == renew)
+		return d->conf->lease_s * 1000 / 3;
+	if (c->fn == sweep)
+		return (uint64_t)d->conf->sweep_s * 1000;
+	return c->every_ms;
+}
+
+static void
+tick(void *arg)
+{
+	struct millraced	*d = arg;
+	enum chore_where	 where;
+	uint64_t		 now = loop_now();
+	size_t			 i;
+
+	for (i = 0; i < NCHORES; i++) {
+		where = d->self.id == 0 ? OUTSIDE : INSIDE;
+		if (now < d->due[i] || chores[i].where != where)
+			continue;
+		d->due[i] = now + period(d, &chores[i]);
+		chores[i].fn(d);
+	}
+}
+
+/* ---- signals -------------------------------------------------------------- */
+
+static void
+reload(void *arg, int signo)
+{
+	struct millraced	*d = arg;
+	struct pipelines	*new;
+
+	(void)signo;
+	new = pipeline_load(d->conf->pipelines, d->conf->stages);
+	if (new == NULL) {
+		log_warnx("reload: the pipelines stay as they were");
+		return;
+	}
+	runs_use(d->runs, new);
+	log_info("reload: %zu pipelines", new->n);
+}
+
+static void
+stop_late(void *arg)
+{
+	struct millraced	*d = arg;
+
+	log_warnx("stop: %zu jobs could not be given back",
+	    runs_count(d->runs));
+	loop_stop(d->loop);
+}
+
+static void
+leave(void *arg, int signo)
+{
+	struct millraced	*d = arg;
+
+	if (d->leaving)
+		return;
+	log_info("%s: gives %zu jobs back", strsignal(signo),
+	    runs_count(d->runs));
+	notify("STOPPING=1");
+	d->leaving = true;
+	loop_after(d->loop, STOP_MS, stop_late, d);
+	runs_leave(d->runs);
+	leave_if_done(d);
+}
+
+/* ---- main ----------------------------------------------------------------- */
+
+static void
+open_engine(struct millraced *d)
+{
+	struct runs_tools	 tools;
+
+	d->db = db_open(d->conf, "millraced");
+	d->batch = batch_new(d->loop, d->db);
+	d->sweep = sweep_new(d->loop, d->db, d->conf);
+	tools = (struct runs_tools){
+		.loop = d->loop, .db = d->db, .batch = d->batch,
+		.sweep = d->sweep, .conf = d->conf, .sandbox = d->sandbox,
+		.ended = run_ended, .arg = d
+	};
+	d->runs = runs_new(&tools);
+	runs_use(d->runs, d->pipelines);
+}
+
+static void
+catch_signals(struct millraced *d)
+{
+	signal(SIGPIPE, SIG_IGN);
+	loop_signal(d->loop, SIGHUP, reload, d);
+	loop_signal(d->loop, SIGTERM, leave, d);
+	loop_signal(d->loop, SIGINT, leave, d);
+}
+
+static void
+start_chores(struct millraced *d)
+{
+	const char	*usec = getenv("WATCHDOG_USEC");
+	uint64_t	 n;
+
+	loop_every(d->loop, TICK_MS, tick, d);
+	if (usec != NULL && conf_number(usec, UINT32_MAX, &n) == 0 && n > 2000)
+		loop_every(d->loop, (unsigned int)(n / 2000),
+		    notify_watchdog, d);
+	tick(d);
+}
+
+static void
+close_all(struct millraced *d)
+{
+	if (d->self.id != 0 && runs_count(d->runs) == 0)
+		daemon_stop(d->db, d->self.id);
+	runs_free(d->runs);
+	sweep_free(d->sweep);
+	batch_free(d->batch);
+	db_close(d->db);
+	sandbox_free(d->sandbox);
+	loop_free(d->loop);
+	conf_free(d->conf);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct millraced	 d = { .look_ms = LOOK_LEAST_MS };
+
+	open_standard_descriptors();
+	log_init("millraced");
+	options(&d, argc, argv);
+	load_conf(&d);
+	if (d.check_only)
+		return 0;		/* millraced -n: all of it was read */
+
+	umask(027);
+	d.loop = loop_new();
+	read_queues(&d);
+	open_storage(&d);
+	describe_self(&d);
+	build_walls(&d);
+	open_engine(&d);
+	open_poke(&d);
+	catch_signals(&d);
+	start_chores(&d);
+	loop_run(d.loop);
+
+	close_all(&d);
+	log_info("ends");
+	return 0;
+}

@@ -1,0 +1,185 @@
+/*
+ * The steps of one job.
+ *
+ * Items come while others run, but always behind what runs: an index that a
+ * running step knows of itself stays right.
+ */
+
+#include "plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "batch.h"
+#include "log.h"
+#include "said.h"
+#include "utf8.h"
+
+const struct stage *
+plan_stage(const struct plan *plan, const struct part *p)
+{
+	return &plan->pipeline->stages[plan->states[p->at].position];
+}
+
+void
+plan_row(const struct plan *plan, const struct part *p, struct step *s)
+{
+	const struct engine_step	*state = &plan->states[p->at];
+
+	memset(s, 0, sizeof(*s));
+	s->position = state->position;
+	strlcpy(s->stage, plan_stage(plan, p)->name, sizeof(s->stage));
+	if (p->item != NULL) {
+		strlcpy(s->item, p->item, sizeof(s->item));
+		strlcpy(s->args, p->args, sizeof(s->args));
+		utf8_clean(s->args);
+	}
+	s->state = state->state;
+	s->percent = state->state == STEP_DONE ? 100 : state->percent;
+	s->attempt = p->attempt;
+	s->exit_status = -1;
+}
+
+/* Index behind the last step of POSITION, or where it would be. */
+static size_t
+end_of(const struct plan *plan, unsigned int position)
+{
+	size_t	 i = plan->n;
+
+	while (i > 0 && plan->states[i - 1].position > position)
+		i--;
+	return i;
+}
+
+/* Put a new step, that waits, behind the others of its position. */
+static struct part *
+insert(struct plan *plan, unsigned int position, const char *item,
+    const char *args)
+{
+	struct part	*p = xcalloc(1, sizeof(*p));
+	size_t		 i, at = end_of(plan, position);
+
+	plan->states = xreallocarray(plan->states, plan->n + 1,
+	    sizeof(*plan->states));
+	plan->parts = xreallocarray(plan->parts, plan->n + 1,
+	    sizeof(*plan->parts));
+	memmove(plan->states + at + 1, plan->states + at,
+	    (plan->n - at) * sizeof(*plan->states));
+	memmove(plan->parts + at + 1, plan->parts + at,
+	    (plan->n - at) * sizeof(*plan->parts));
+	plan->n++;
+	for (i = at + 1; i < plan->n; i++)
+		plan->parts[i]->at = i;
+
+	p->run = plan->run;
+	p->at = at;
+	p->item = item == NULL ? NULL : xstrdup(item);
+	p->args = item == NULL ? NULL : xstrdup(args);
+	plan->parts[at] = p;
+	plan->states[at] = (struct engine_step){
+		.position = position,
+		.kind = plan->pipeline->stages[position].kind,
+		.state = STEP_WAITING
+	};
+	return p;
+}
+
+static void
+announce(const struct plan *plan, const struct part *p, struct outbox *outbox)
+{
+	struct step	 s;
+
+	plan_row(plan, p, &s);
+	outbox_plan(outbox, &s);
+}
+
+bool
+plan_fits(const struct pipeline *pipeline, const struct step *steps, size_t n)
+{
+	const struct stage	*s;
+	size_t			 i;
+
+	for (i = 0; i < n; i++) {
+		if (steps[i].position >= pipeline->nstages)
+			return false;
+		s = &pipeline->stages[steps[i].position];
+		if (strcmp(s->name, steps[i].stage) != 0 ||
+		    (s->kind == STAGE_EACH) != (steps[i].item[0] != '\0'))
+			return false;
+	}
+	return true;
+}
+
+void
+plan_take(struct plan *plan, const struct step *steps, size_t n,
+    struct outbox *outbox)
+{
+	unsigned int	 position;
+	struct part	*p;
+	size_t		 i, at;
+
+	for (i = 0; i < n; i++) {
+		p = insert(plan, steps[i].position,
+		    steps[i].item[0] != '\0' ? steps[i].item : NULL,
+		    steps[i].args);
+		p->attempt = steps[i].attempt;
+		plan->states[p->at].state = steps[i].state;
+	}
+	for (position = 0; position < plan->pipeline->nstages; position++) {
+		at = end_of(plan, position);
+		if (plan->pipeline->stages[position].kind != STAGE_EACH &&
+		    (at == 0 || plan->states[at - 1].position != position))
+			announce(plan, insert(plan, position, NULL, NULL),
+			    outbox);
+	}
+}
+
+static bool
+has_item(const struct plan *plan, unsigned int position, const char *item)
+{
+	size_t	 i;
+
+	for (i = end_of(plan, position); i > 0 &&
+	    plan->states[i - 1].position == position; i--) {
+		if (strcmp(plan->parts[i - 1]->item, item) == 0)
+			return true;
+	}
+	return false;
+}
+
+int
+plan_items(struct plan *plan, unsigned int position, const struct said *said,
+    struct outbox *outbox)
+{
+	const struct said_item	*item;
+
+	if (said->nitems == 0)
+		return 0;
+	do {
+		if (++position == plan->pipeline->nstages)
+			return -1;
+	} while (plan->pipeline->stages[position].kind != STAGE_EACH);
+	for (item = said->items; item < said->items + said->nitems; item++) {
+		if (!has_item(plan, position, item->name))
+			announce(plan, insert(plan, position, item->name,
+			    item->args), outbox);
+	}
+	return 0;
+}
+
+void
+plan_clear(struct plan *plan)
+{
+	size_t	 i;
+
+	for (i = 0; i < plan->n; i++) {
+		free(plan->parts[i]->item);
+		free(plan->parts[i]->args);
+		free(plan->parts[i]);
+	}
+	free(plan->parts);
+	free(plan->states);
+	plan->parts = NULL;
+	plan->states = NULL;
+	plan->n = 0;
+}

@@ -1,0 +1,58 @@
+/*
+ * The steps of one job, in the order in which they are done: one for each
+ * stage, of an "each" stage one for each item.
+ */
+
+#ifndef MILLRACE_PLAN_H
+#define MILLRACE_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "engine.h"
+#include "pipeline.h"
+#include "step.h"
+
+struct child;
+struct outbox;
+struct run;
+struct said;
+
+/* One step.  Its state is the engine's, at the same index. */
+struct part {
+	struct run	*run;
+	size_t		 at;		/* the index */
+	char		*item, *args;	/* of an "each" stage, else NULL */
+	unsigned int	 attempt;	/* runs so far */
+	struct child	*child;		/* while it runs */
+	struct said	*said;		/* likewise */
+};
+
+struct plan {
+	const struct pipeline *pipeline;
+	struct run	*run;		/* whose it is */
+	struct engine_step *states;
+	struct part	**parts;
+	size_t		 n;
+};
+
+/*
+ * plan_fits	Whether rows of the database are steps of the pipeline as it
+ *		is now.
+ * plan_take	Fill it with these rows, and with what the pipeline has beyond
+ *		them; that is new, and goes to OUTBOX.
+ * plan_items	What the stage at POSITION named becomes items of the next
+ *		"each", but for those that are there.  0; -1: none follows.
+ * plan_stage	The stage of a step.
+ * plan_row	A step as a row.
+ */
+bool	plan_fits(const struct pipeline *, const struct step *, size_t n);
+void	plan_take(struct plan *, const struct step *, size_t n,
+	    struct outbox *);
+int	plan_items(struct plan *, unsigned int position, const struct said *,
+	    struct outbox *);
+const struct stage *plan_stage(const struct plan *, const struct part *);
+void	plan_row(const struct plan *, const struct part *, struct step *);
+void	plan_clear(struct plan *);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * What a job leaves behind: results, named by its stages, stored by one of
+ * them, published by the daemon.
+ *
+ * A stage that stores makes the directory "store" below the directory of its
+ * job (the other way round it could reach the results of others).  Once it
+ * has ended well the daemon moves that to results/JOB-TOKEN in one rename, out
+ * of the reach of later stages.  TOKEN is that of the attempt; an attempt that
+ * completes the job takes what an earlier one has published to its own.
+ */
+
+#ifndef MILLRACE_RESULTS_H
+#define MILLRACE_RESULTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "file.h"
+#include "uuid.h"
+
+/* Where a stage puts what it stores, below the directory of its job. */
+#define RESULTS_STORE	"store"
+
+struct result {
+	char		*name, *path, *type;
+	bool		 stored;
+	uint64_t	 size;		/* bytes; these two once it is stored */
+	char		 sha256[65];
+};
+
+/* In the order in which they were named. */
+struct results {
+	struct result	*list;
+	size_t		 n;
+	uint64_t	 token;		/* that they are published under; 0 */
+};
+
+/*
+ * results_add	A stage named one.  The same name again takes its place, and
+ *		has to be stored again.
+ * results_stored A stage has stored one.  0, or -1: it was never named.
+ * results_owed	The first that is named and not stored, or NULL.
+ * results_save	Write the list to the files "results" (for stages: NAME tab
+ *		PATH tab TYPE) and "stored" of the directory DIR.  0 or -1.
+ * results_load	Read it from there again.  What is not of that form is left
+ *		out: a stage could have written it.
+ * results_publish Move what is stored to its place below the storage ROOT, and
+ *		see that all of it is there.  0, or -1 and *WHY is a sentence.
+ * results_artifacts As rows, first the main one; to be freed.
+ */
+void	results_add(struct results *, const char *name, const char *path,
+	    const char *type);
+int	results_stored(struct results *, const char *name, uint64_t size,
+	    const char *sha256, const char *type);
+const struct result *results_owed(const struct results *);
+int	results_save(const struct results *, int dir);
+void	results_load(struct results *, int dir);
+int	results_publish(struct results *, int dir, const char *root,
+	    const struct uuid *job, uint64_t token, char why[256]);
+struct artifact *results_artifacts(const struct results *,
+	    const struct uuid *job);
+void	results_clear(struct results *);
+
+#endif

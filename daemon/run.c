@@ -1,0 +1,1021 @@
+/*
+ * Run jobs: each goes through the stages of its pipeline.
+ *
+ *	claimed --> load --> lock its directory --> stages --> end --> gone
+ *	              ^ |             ^ |                       |
+ *	              '-'             '-'                       '-- the batch
+ *	    while the database   while another                      tells when
+ *	    is away              run holds it                       it is written
+ *
+ * engine.h decides; here its decisions are carried out, and what stages say is
+ * passed on.
+ */
+
+#include "run.h"
+
+#include <sys/queue.h>
+#include <sys/statvfs.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <json.h>
+
+#include "batch.h"
+#include "child.h"
+#include "conf.h"
+#include "db.h"
+#include "engine.h"
+#include "env.h"
+#include "file.h"
+#include "log.h"
+#include "loop.h"
+#include "plan.h"
+#include "reason.h"
+#include "results.h"
+#include "said.h"
+#include "step.h"
+#include "sweep.h"
+#include "utf8.h"
+#include "work.h"
+
+/* Pauses before the database, or a directory, is tried again, ms. */
+#define LOAD_MS		500
+#define LOCK_MS		100
+
+/* What stages say is passed on this much later, together, ms. */
+#define TELL_MS		20
+
+/* Least room for a file on a disk that is nearly full, bytes. */
+#define LEAST_ROOM	(64 * 1024 * 1024)
+
+/* Time between TERM and KILL when somebody waits for a job to end, ms. */
+#define CANCEL_GRACE_MS	500
+
+/* Pipelines that were loaded together, and how many runs use them. */
+struct set {
+	struct pipelines *pipelines;
+	size_t		 used;
+};
+
+struct run {
+	TAILQ_ENTRY(run) entry;
+	struct runs	*all;
+	struct job	 job;		/* as it was claimed */
+	char		 id[UUID_TEXT];
+	struct set	*set;
+	const struct pipeline *pipeline;	/* NULL: not known here */
+	struct outbox	*outbox;
+	struct loop_timer *timer;	/* to load or to lock it again */
+	bool		 waited;	/* it had to, and that was said */
+
+	struct upload	 upload;
+	char		*params;
+	struct json_object *details;
+	bool		 detailed;	/* they changed */
+	struct work	 work;
+	struct results	 results;
+
+	struct engine	 engine;
+	struct plan	 plan;
+	bool		 loaded;	/* all of the above is there */
+	bool		 began;		/* the engine drives it */
+	bool		 ending;	/* its end waits in the outbox, as: */
+	enum engine_verdict verdict;
+
+	const struct stage *stage;	/* that started last */
+	const struct stage *shown;	/* the last one that is not "always" */
+	char		 step[256], message[1024], why[1024];
+	unsigned int	 retry_s;	/* a stage asked for; 0: it did not */
+	struct engine_pace pace;
+	bool		 dirty;		/* clients do not know yet */
+};
+
+struct runs {
+	struct runs_tools tools;
+	unsigned int	 cores;
+	TAILQ_HEAD(, run) list;
+	size_t		 n;
+	size_t		 children;	/* programs that run */
+	struct set	*set;		/* for those that start from now on */
+	struct loop_timer *tell;	/* the dirty ones then */
+};
+
+static void	advance_all(struct runs *);
+static void	begin(void *);
+static void	perform(struct run *, unsigned int);
+
+/* ---- words ---------------------------------------------------------------- */
+
+/* A text for clients; one that was cut to fit may end within a character. */
+static void __attribute__((format(printf, 3, 4)))
+say(char *to, size_t size, const char *fmt, ...)
+{
+	va_list	 ap;
+
+	va_start(ap, fmt);
+	vsnprintf(to, size, fmt, ap);
+	va_end(ap);
+	utf8_clean(to);
+}
+
+/* "organizing_qr" reads "Organizing qr": until the stage says it better. */
+static void
+title(const struct stage *s, char *buf, size_t size)
+{
+	char	*p;
+
+	strlcpy(buf, s->name, size);
+	for (p = buf; *p != '\0'; p++) {
+		if (*p == '_' || *p == '-')
+			*p = ' ';
+	}
+	if (*buf >= 'a' && *buf <= 'z')
+		*buf = (char)(*buf - 'a' + 'A');
+}
+
+static const struct stage *
+stage_of(const struct part *p)
+{
+	return plan_stage(&p->run->plan, p);
+}
+
+/* "STAGE ITEM", for the log. */
+static const char *
+name_of(const struct part *p)
+{
+	static char	 buf[320];
+
+	snprintf(buf, sizeof(buf), "%s%s%s", stage_of(p)->name,
+	    p->item != NULL ? " " : "", p->item != NULL ? p->item : "");
+	return buf;
+}
+
+/* ---- telling clients ------------------------------------------------------ */
+
+static void
+compose(struct run *r, struct job_news *n)
+{
+	const struct stage	*first = r->pipeline->stages;
+	struct engine_progress	 p;
+
+	memset(n, 0, sizeof(*n));
+	n->id = r->job.id;
+	n->token = r->job.token;
+	n->eta_s = -1;
+	strlcpy(n->step, r->step, sizeof(n->step));
+	strlcpy(n->message, r->message, sizeof(n->message));
+	if (r->stage == NULL) {
+		strlcpy(n->phase, r->job.phase, sizeof(n->phase));
+		strlcpy(n->stage, r->job.stage, sizeof(n->stage));
+		n->stage_progress = r->job.stage_progress;
+		n->progress = r->job.progress;
+		n->items_done = r->job.items_done;
+		n->items_total = r->job.items_total;
+		return;
+	}
+	strlcpy(n->phase, r->stage->phase, sizeof(n->phase));
+	strlcpy(n->stage, r->shown->name, sizeof(n->stage));
+	engine_progress(r->pipeline, r->plan.states, r->plan.n,
+	    (unsigned int)(r->shown - first), &p);
+	n->stage_progress = p.stage;
+	n->progress = p.total;
+	n->items_done = p.items_done;
+	n->items_total = p.items_total;
+	if (r->engine.state == ENGINE_WORKING)
+		n->eta_s = engine_eta(&r->pace, p.total, loop_now());
+}
+
+static void
+tell(struct run *r)
+{
+	struct job_news	 news;
+
+	r->dirty = false;
+	if (r->outbox == NULL || r->ending || r->pipeline == NULL)
+		return;
+	compose(r, &news);
+	if (r->detailed)
+		news.details = json_object_to_json_string(r->details);
+	r->detailed = false;
+	outbox_news(r->outbox, &news);
+}
+
+static void
+tell_all(void *arg)
+{
+	struct runs	*all = arg;
+	struct run	*r;
+
+	all->tell = NULL;
+	TAILQ_FOREACH(r, &all->list, entry) {
+		if (r->dirty)
+			tell(r);
+	}
+}
+
+static void
+tell_soon(struct run *r)
+{
+	r->dirty = true;
+	if (r->all->tell == NULL)
+		r->all->tell = loop_after(r->all->tools.loop, TELL_MS,
+		    tell_all, r->all);
+}
+
+static void
+save_step(const struct part *p, const struct child_end *end)
+{
+	struct step	 s;
+
+	plan_row(&p->run->plan, p, &s);
+	if (end != NULL && s.state != STEP_WAITING) {
+		s.exit_status = end->status;
+		said_tail(p->said, s.output, sizeof(s.output));
+	}
+	outbox_step(p->run->outbox, &s);
+}
+
+/* ---- the end -------------------------------------------------------------- */
+
+static void
+release(struct set *set)
+{
+	if (set == NULL || --set->used > 0)
+		return;
+	pipeline_free(set->pipelines);
+	free(set);
+}
+
+/* The run is over: forget it. */
+static void
+drop(struct run *r)
+{
+	struct runs	*all = r->all;
+
+	TAILQ_REMOVE(&all->list, r, entry);
+	all->n--;
+	if (r->timer != NULL)
+		loop_cancel(all->tools.loop, r->timer);
+	outbox_free(r->outbox);
+	plan_clear(&r->plan);
+	free(r->params);
+	json_object_put(r->details);
+	work_close(&r->work);
+	results_clear(&r->results);
+	release(r->set);
+	free(r);
+	all->tools.ended(all->tools.arg);
+}
+
+/* Hand the last word to the batch. */
+static void
+end_with(struct run *r, enum engine_verdict verdict)
+{
+	struct outbox_end	 end = { .verdict = verdict, .why = r->why };
+	struct artifact		*list = NULL;
+
+	if (verdict == VERDICT_DONE) {
+		r->step[0] = r->message[0] = '\0';
+		list = results_artifacts(&r->results, &r->job.id);
+		end.artifacts = list;
+		end.nartifacts = r->results.n;
+		end.result = json_object_to_json_string(r->details);
+	} else if (verdict == VERDICT_AGAIN)
+		end.delay_s = r->retry_s != 0 ? r->retry_s :
+		    engine_pause(r->job.attempt, arc4random());
+	else if (verdict == VERDICT_CRASHED)
+		end.delay_s = engine_pause(r->job.crashes + 1, arc4random());
+	tell(r);
+	r->ending = true;
+	r->verdict = verdict;
+	outbox_end(r->outbox, &end);
+	free(list);
+}
+
+/* For a job that cannot even begin. */
+static void __attribute__((format(printf, 2, 3)))
+refuse(struct run *r, const char *fmt, ...)
+{
+	struct job_news	 news;
+	va_list		 ap;
+
+	va_start(ap, fmt);
+	vsnprintf(r->why, sizeof(r->why), fmt, ap);
+	va_end(ap);
+	log_info("job %s: failed: %s", r->id, r->why);
+	memset(&news, 0, sizeof(news));
+	news.id = r->job.id;
+	news.token = r->job.token;
+	news.progress = r->job.progress;
+	news.eta_s = -1;
+	strlcpy(news.stage, r->job.stage, sizeof(news.stage));
+	outbox_news(r->outbox, &news);
+	end_with(r, VERDICT_FAILED);
+}
+
+/*
+ * Results have to be stored, and to lie under the token of the attempt that
+ * completes the job.
+ */
+static enum engine_verdict
+publish_last(struct run *r, enum engine_verdict verdict)
+{
+	char			 why[256];
+	const struct result	*owed = results_owed(&r->results);
+
+	if (verdict == VERDICT_FAILED && r->why[0] == '\0' && owed != NULL)
+		say(r->why, sizeof(r->why), "Result %s was named, but not "
+		    "stored", owed->name);
+	if (verdict != VERDICT_DONE || r->results.n == 0 ||
+	    r->results.token == r->job.token)
+		return verdict;
+	if (results_publish(&r->results, r->work.dir, r->all->tools.conf->root,
+	    &r->job.id, r->job.token, why) == 0 &&
+	    results_save(&r->results, r->work.dir) == 0)
+		return verdict;
+	say(r->why, sizeof(r->why), "%s", why);
+	return VERDICT_FAILED;
+}
+
+/* Nothing runs any more: carry out the verdict. */
+static void
+finish(struct run *r)
+{
+	static const char *const words[] = {
+		[VERDICT_NONE]		= "nothing",
+		[VERDICT_GIVEN_BACK]	= "given back",
+		[VERDICT_AGAIN]		= "to be tried again",
+		[VERDICT_CRASHED]	= "crashed",
+		[VERDICT_STOPPED]	= "cancelled",
+		[VERDICT_FAILED]	= "failed",
+		[VERDICT_DONE]		= "completed",
+		[VERDICT_LOST]		= "lost: it is another's by now",
+	};
+	enum engine_verdict	 verdict = publish_last(r, r->engine.verdict);
+	bool			 reason = r->why[0] != '\0' &&
+				    verdict > VERDICT_GIVEN_BACK &&
+				    verdict < VERDICT_DONE &&
+				    verdict != VERDICT_STOPPED;
+
+	log_info("job %s: %s%s%s", r->id, words[verdict],
+	    reason ? ": " : "", reason ? r->why : "");
+	if (verdict == VERDICT_LOST)
+		drop(r);
+	else
+		end_with(r, verdict);
+}
+
+/* What became of what was handed to the batch. */
+static void
+fate(void *arg, enum outbox_fate fate)
+{
+	struct run	*r = arg;
+	char		 path[FILE_PATH];
+
+	if (fate == OUTBOX_LOST) {
+		outbox_free(r->outbox);
+		r->outbox = NULL;
+		if (r->began && !r->ending) {
+			perform(r, engine_handle(&r->engine, r->plan.states, r->plan.n,
+			    JOB_LOST, -1));
+			return;
+		}
+		log_info("job %s: lost: it is another's by now", r->id);
+	} else if (r->verdict == VERDICT_DONE ||
+	    r->verdict == VERDICT_STOPPED) {
+		file_work_path(&r->job.id, path);
+		sweep_remove(r->all->tools.sweep, path);
+	}
+	drop(r);
+}
+
+/* ---- stages --------------------------------------------------------------- */
+
+static void
+on_line(void *arg, char *line)
+{
+	struct part	*p = arg;
+	struct run	*r = p->run;
+
+	if (!said_line(p->said, line))
+		return;
+	r->plan.states[p->at].percent = p->said->percent;
+	if (p->said->message[0] != '\0')
+		strlcpy(r->message, p->said->message, sizeof(r->message));
+	strlcpy(r->step, p->said->step[0] != '\0' ? p->said->step :
+	    r->message, sizeof(r->step));
+	utf8_clean(r->step);
+	r->detailed |= p->said->detailed;
+	p->said->detailed = false;
+	tell_soon(r);
+}
+
+static void
+on_output(void *arg, const char *data, size_t len)
+{
+	struct part	*p = arg;
+
+	work_log(&p->run->work, data, len);
+	said_output(p->said, data, len);
+}
+
+/* Take over what a stage that ended well has left.  0, or -1 and RUN's why. */
+static int
+keep(struct part *p)
+{
+	struct run		*r = p->run;
+	const struct said	*said = p->said;
+	const struct result	*one;
+	char			 why[256];
+	size_t			 i;
+
+	for (i = 0; i < said->results.n; i++) {
+		one = &said->results.list[i];
+		results_add(&r->results, one->name, one->path, one->type);
+	}
+	for (i = 0; i < said->stored.n; i++) {
+		one = &said->stored.list[i];
+		if (results_stored(&r->results, one->name, one->size,
+		    one->sha256, one->type) == -1) {
+			say(r->why, sizeof(r->why), "%s: stored %s, which is "
+			    "no result", stage_of(p)->name, one->name);
+			return -1;
+		}
+	}
+	if (said->stored.n > 0 && results_publish(&r->results, r->work.dir,
+	    r->all->tools.conf->root, &r->job.id, r->job.token, why) == -1) {
+		say(r->why, sizeof(r->why), "%s: %s", stage_of(p)->name, why);
+		return -1;
+	}
+	if ((said->results.n > 0 || said->stored.n > 0) &&
+	    results_save(&r->results, r->work.dir) == -1) {
+		log_warn("job %s: list of results", r->id);
+		say(r->why, sizeof(r->why), "%s: its results cannot be noted",
+		    stage_of(p)->name);
+		return -1;
+	}
+	if (plan_items(&r->plan, r->plan.states[p->at].position, said,
+	    r->outbox) == -1)
+		log_warnx("job %s: %zu items named, but no \"each\" follows",
+		    r->id, said->nitems);
+	return 0;
+}
+
+static void
+log_end(const struct part *p, const struct child_end *end,
+    enum engine_event event)
+{
+	static const char *const words[] = {
+		[STEP_OK]	= "done",
+		[STEP_REJECTED]	= "refused the input",
+		[STEP_AGAIN]	= "asks for another try",
+		[STEP_BROKEN]	= "failed",
+		[STEP_LATE]	= "over its limit",
+		[STEP_CRASHED]	= "crashed",
+		[STEP_ENDED]	= "was told to end",
+	};
+
+	log_info("job %s: %s: %s (%u.%03u s of CPU, %llu MB)", p->run->id,
+	    name_of(p), words[event], end->cpu_ms / 1000, end->cpu_ms % 1000,
+	    (unsigned long long)end->peak >> 20);
+	if (p->said->rubbish > 0)
+		log_warnx("job %s: %s: %u lines on descriptor 3 were none of "
+		    "its protocol", p->run->id, name_of(p), p->said->rubbish);
+}
+
+static void
+forget_said(struct part *p)
+{
+	said_clear(p->said);
+	free(p->said);
+	p->said = NULL;
+}
+
+/* The verdict changed because of EVENT: say why, for clients. */
+static void
+give_reason(struct part *p, const struct child_end *end,
+    enum engine_event event)
+{
+	struct run	*r = p->run;
+	unsigned int	 n = event == STEP_AGAIN ? r->job.attempt :
+			    r->job.crashes + 1;
+
+	reason_of(r->pipeline, stage_of(p), end, event, p->said, r->why,
+	    sizeof(r->why));
+	if (r->engine.verdict == VERDICT_FAILED && n > 1)
+		reason_final(event, n, r->why, sizeof(r->why));
+}
+
+/* A stage has ended, in one way or another. */
+static void
+settle(struct part *p, const struct child_end *end, enum engine_event event)
+{
+	struct run		*r = p->run;
+	enum engine_verdict	 before = r->engine.verdict;
+	unsigned int		 actions;
+	bool			 kept = true;
+
+	if (event == STEP_OK && r->outbox != NULL && keep(p) == -1) {
+		event = STEP_BROKEN;
+		kept = false;
+	}
+	log_end(p, end, event);
+	if (event == STEP_AGAIN)
+		r->retry_s = p->said->retry_s;
+	r->engine.owes = results_owed(&r->results) != NULL;
+	actions = engine_handle(&r->engine, r->plan.states, r->plan.n, event,
+	    (int)p->at);
+	if (kept && event != STEP_OK && r->engine.verdict != before)
+		give_reason(p, end, event);
+	if (r->outbox != NULL) {
+		save_step(p, end);
+		tell(r);
+	}
+	forget_said(p);
+	perform(r, actions);
+}
+
+static void
+on_end(void *arg, const struct child_end *end)
+{
+	struct part	*p = arg;
+	struct runs	*all = p->run->all;
+
+	p->child = NULL;
+	all->children--;
+	settle(p, end, engine_judge(end, p->said->rejects, p->said->retries));
+	advance_all(all);
+}
+
+/* Cores that one program of this run may use. */
+static unsigned int
+share_of_cores(const struct run *r, const struct part *p)
+{
+	unsigned int	 share = r->all->cores / (unsigned int)r->all->n;
+	size_t		 i, items = 0;
+
+	for (i = 0; p->item != NULL && i < r->plan.n; i++)
+		items += r->plan.states[i].position ==
+		    r->plan.states[p->at].position &&
+		    r->plan.states[i].state != STEP_DONE;
+	if (items > 1)
+		share /= items < share ? (unsigned int)items : share;
+	return share == 0 ? 1 : share;
+}
+
+/* Bytes of the largest file that a stage may write. */
+static uint64_t
+room(const struct run *r)
+{
+	const struct conf	*conf = r->all->tools.conf;
+	struct statvfs		 fs;
+	uint64_t		 left = 0;
+
+	if (r->pipeline->written != 0)
+		return r->pipeline->written;
+	if (fstatvfs(r->work.dir, &fs) == 0)
+		left = (uint64_t)fs.f_bavail * fs.f_frsize;
+	left = left > conf->reserve ? left - conf->reserve : 0;
+	return left > LEAST_ROOM ? left : LEAST_ROOM;
+}
+
+static char **
+make_argv(const struct run *r, const struct stage *s)
+{
+	char	**argv;
+	size_t	  i, n = 0;
+
+	while (s->argv[n] != NULL)
+		n++;
+	argv = xcalloc(n + 1, sizeof(*argv));
+	if (s->argv[0][0] == '/')
+		argv[0] = xstrdup(s->argv[0]);
+	else
+		xasprintf(&argv[0], "%s/%s", r->all->tools.conf->stages,
+		    s->argv[0]);
+	for (i = 1; i < n; i++)
+		argv[i] = xstrdup(s->argv[i]);
+	return argv;
+}
+
+static char **
+make_env(const struct run *r, const struct part *p)
+{
+	const struct conf	*conf = r->all->tools.conf;
+	static const struct uuid zero;
+	struct env_facts	 facts = {
+		.job = &r->job, .pipeline = r->pipeline, .stage = stage_of(p),
+		.params = r->params, .item = p->item, .args = p->args,
+		.cores = share_of_cores(r, p), .dir = r->work.path,
+		.share = conf->share, .site = conf->environment
+	};
+	char			*store, **env;
+
+	if (!uuid_equal(&r->job.upload_id, &zero))
+		facts.upload = &r->upload;
+	xasprintf(&store, "%s/%s", r->work.path, RESULTS_STORE);
+	facts.store = store;
+	env = env_new(&facts);
+	free(store);
+	return env;
+}
+
+/* Start the program of a step.  0 or -1. */
+static int
+launch(struct part *p)
+{
+	struct run		*r = p->run;
+	const struct stage	*s = stage_of(p);
+	struct child_owner	 owner = {
+		.line = on_line, .output = on_output, .end = on_end, .arg = p
+	};
+	struct child_spec	 spec = {
+		.argv = make_argv(r, s), .envp = make_env(r, p),
+		.dir = r->work.path, .dirfd = r->work.dir,
+		.limit_s = s->limit_s, .silence_s = r->pipeline->silence_s,
+		.memory = r->pipeline->memory, .written = room(r),
+		.network = s->network
+	};
+
+	p->child = child_start(r->all->tools.sandbox, &spec, &owner);
+	env_free(spec.argv);
+	env_free(spec.envp);
+	if (p->child == NULL)
+		return -1;
+	r->all->children++;
+	return 0;
+}
+
+/* The stage is another one than before: clients see its name, until it
+   speaks for itself. */
+static void
+enter(struct run *r, const struct stage *s)
+{
+	if (r->stage == s)
+		return;
+	r->stage = s;
+	if (s->kind != STAGE_ALWAYS || r->shown == NULL)
+		r->shown = s;
+	title(s, r->step, sizeof(r->step));
+	strlcpy(r->message, r->step, sizeof(r->message));
+}
+
+static void
+start(struct run *r, int i)
+{
+	static const struct child_end	 none = { .why = CHILD_UNSTARTED };
+	struct part			*p = r->plan.parts[i];
+
+	p->attempt++;
+	p->said = xcalloc(1, sizeof(*p->said));
+	p->said->details = r->details;
+	engine_start(&r->engine, r->plan.states, i);
+	enter(r, stage_of(p));
+	log_info("job %s: %s: starts", r->id, name_of(p));
+	if (launch(p) == -1) {
+		/* No processes or descriptors left: that passes. */
+		strlcpy(p->said->why, "This host has no room for a process",
+		    sizeof(p->said->why));
+		settle(p, &none, STEP_AGAIN);
+		return;
+	}
+	save_step(p, NULL);
+	tell(r);
+}
+
+/* Start what may start.  A job always has one program, more while there are
+   cores for them. */
+static void
+advance(struct run *r)
+{
+	int	 i;
+
+	while (r->began && !r->ending &&
+	    (r->engine.running == 0 || r->all->children < r->all->cores) &&
+	    (i = engine_next(&r->engine, r->plan.states, r->plan.n)) != -1)
+		start(r, i);
+}
+
+static void
+advance_all(struct runs *all)
+{
+	struct run	*r, *next;
+
+	TAILQ_FOREACH_SAFE(r, &all->list, entry, next)
+		advance(r);
+}
+
+/* ---- the engine's wishes -------------------------------------------------- */
+
+static void
+end_programs(struct run *r)
+{
+	enum engine_verdict	 verdict = r->engine.verdict;
+	size_t			 i;
+
+	for (i = 0; i < r->plan.n; i++) {
+		if (r->plan.parts[i]->child == NULL)
+			continue;
+		if (verdict == VERDICT_LOST)
+			child_kill(r->plan.parts[i]->child);
+		else
+			child_stop(r->plan.parts[i]->child,
+			    verdict == VERDICT_STOPPED ? CANCEL_GRACE_MS :
+			    CHILD_GRACE_MS);
+	}
+}
+
+static void
+perform(struct run *r, unsigned int actions)
+{
+	if (actions & ENGINE_END_ALL)
+		end_programs(r);
+	if (actions & ENGINE_FINISH)
+		finish(r);
+}
+
+static void
+handle(struct run *r, enum engine_event event)
+{
+	if (r->ending)
+		return;
+	if (r->began) {
+		perform(r, engine_handle(&r->engine, r->plan.states, r->plan.n, event,
+		    -1));
+		if (event == JOB_CANCELS)
+			advance_all(r->all);
+		return;
+	}
+	/* It has not begun, so there is nothing to end. */
+	r->engine.verdict = event == JOB_CANCELS ? VERDICT_STOPPED :
+	    event == JOB_LEAVES ? VERDICT_GIVEN_BACK : VERDICT_LOST;
+	if (r->timer != NULL)
+		loop_cancel(r->all->tools.loop, r->timer);
+	r->timer = NULL;
+	finish(r);
+}
+
+/* ---- the beginning -------------------------------------------------------- */
+
+/* What the database knows of the job.  0, or -1 while it is away. */
+static int
+load(struct run *r)
+{
+	static const struct uuid zero;
+	struct db	*db = r->all->tools.db;
+	struct step	*steps = NULL;
+	char		*details = NULL;
+	int		 n = -1, rc = -1;
+
+	free(r->params);
+	r->params = job_params(db, &r->job.id);
+	if (db_error(db) == DB_OK)
+		details = job_details(db, &r->job.id);
+	if (db_error(db) != DB_OK ||
+	    (n = step_list(db, &r->job.id, &steps)) == -1)
+		goto out;
+	if (!uuid_equal(&r->job.upload_id, &zero) &&
+	    upload_find(db, &r->job.upload_id, &r->upload) == -1 &&
+	    db_error(db) != DB_OK)
+		goto out;
+	r->details = details == NULL ? NULL : json_tokener_parse(details);
+	if (!json_object_is_type(r->details, json_type_object)) {
+		json_object_put(r->details);
+		r->details = json_object_new_object();
+	}
+	r->plan.pipeline = r->pipeline;
+	r->plan.run = r;
+	if (!plan_fits(r->pipeline, steps, (size_t)n)) {
+		log_info("job %s: its pipeline has changed: it starts anew",
+		    r->id);
+		outbox_forget(r->outbox);
+		n = 0;
+	}
+	plan_take(&r->plan, steps, (size_t)n, r->outbox);
+	r->loaded = true;
+	rc = 0;
+out:
+	free(steps);
+	free(details);
+	return rc;
+}
+
+/* Its finished stages left something behind, and it is not here. */
+static bool
+lacks_files(const struct run *r)
+{
+	size_t	 i;
+
+	for (i = 0; r->work.fresh && i < r->plan.n; i++) {
+		if (r->plan.states[i].state == STEP_DONE)
+			return true;
+	}
+	return false;
+}
+
+static void
+try_again(struct run *r, unsigned int ms, const char *why)
+{
+	if (!r->waited)
+		log_info("job %s: waits: %s", r->id, why);
+	r->waited = true;
+	r->timer = loop_after(r->all->tools.loop, ms, begin, r);
+}
+
+/* 0: it is there; else the run ends, or begins later. */
+static int
+open_work(struct run *r)
+{
+	static const struct uuid zero;
+	const char		*root = r->all->tools.conf->root;
+	int			 rc = work_open(&r->work, root, &r->job.id);
+
+	if (rc == 1) {
+		try_again(r, LOCK_MS, "what ran before is not quite gone");
+		return -1;
+	}
+	if (rc == 0 && !uuid_equal(&r->job.upload_id, &zero))
+		rc = work_input(&r->work, root, &r->job.upload_id);
+	if (rc == 0)
+		return 0;
+	if (rc == 1)
+		refuse(r, "Its input is not there any more");
+	else {
+		strlcpy(r->why, "Its work directory cannot be made",
+		    sizeof(r->why));
+		end_with(r, r->job.attempt < r->pipeline->attempts ?
+		    VERDICT_AGAIN : VERDICT_FAILED);
+	}
+	return -1;
+}
+
+static void
+begin_stages(struct run *r)
+{
+	struct engine_progress	 p;
+	unsigned int		 actions;
+
+	if (lacks_files(r)) {
+		log_info("job %s: its files are gone: it starts anew", r->id);
+		plan_clear(&r->plan);
+		outbox_forget(r->outbox);
+		plan_take(&r->plan, NULL, 0, r->outbox);
+	}
+	results_load(&r->results, r->work.dir);
+	r->engine.attempt = r->job.attempt;
+	r->engine.attempts = r->pipeline->attempts;
+	r->engine.crashes = r->job.crashes;
+	if (r->job.crashes >= ENGINE_CRASHES)
+		say(r->why, sizeof(r->why), "Set aside: it was running %u "
+		    "times when its daemon or a stage crashed",
+		    r->job.crashes);
+	r->engine.owes = results_owed(&r->results) != NULL;
+	actions = engine_begin(&r->engine, r->plan.states, r->plan.n);
+	engine_progress(r->pipeline, r->plan.states, r->plan.n, 0, &p);
+	r->pace = (struct engine_pace){ .since = loop_now(), .from = p.total };
+	r->began = true;
+	perform(r, actions);
+}
+
+/* From a timer too, when it could not begin before. */
+static void
+begin(void *arg)
+{
+	struct run	*r = arg;
+
+	r->timer = NULL;
+	if (r->pipeline == NULL) {
+		refuse(r, "There is no pipeline \"%s\" here", r->job.pipeline);
+		return;
+	}
+	if (!r->loaded && load(r) == -1) {
+		try_again(r, LOAD_MS, "the database is away");
+		return;
+	}
+	if (open_work(r) == -1)
+		return;
+	begin_stages(r);
+	advance_all(r->all);
+}
+
+/* ---- all of them ---------------------------------------------------------- */
+
+struct runs *
+runs_new(const struct runs_tools *tools)
+{
+	struct runs	*all = xcalloc(1, sizeof(*all));
+	long		 n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	all->tools = *tools;
+	all->cores = n < 1 ? 1 : (unsigned int)n;
+	TAILQ_INIT(&all->list);
+	return all;
+}
+
+void
+runs_use(struct runs *all, struct pipelines *pipelines)
+{
+	struct set	*before = all->set;
+
+	all->set = xcalloc(1, sizeof(*all->set));
+	all->set->pipelines = pipelines;
+	all->set->used = 1;
+	release(before);
+}
+
+const struct pipelines *
+runs_pipelines(const struct runs *all)
+{
+	return all->set->pipelines;
+}
+
+void
+runs_start(struct runs *all, const struct job *job)
+{
+	struct run	*r = xcalloc(1, sizeof(*r));
+
+	r->all = all;
+	r->job = *job;
+	r->work = WORK_NONE;
+	uuid_text(&job->id, r->id);
+	r->set = all->set;
+	r->set->used++;
+	r->pipeline = pipeline_find(r->set->pipelines, job->pipeline);
+	r->outbox = outbox_new(all->tools.batch, job, fate, r);
+	TAILQ_INSERT_TAIL(&all->list, r, entry);
+	all->n++;
+	log_info("job %s: %s: taken, attempt %u", r->id, job->pipeline,
+	    job->attempt);
+	begin(r);
+}
+
+bool
+runs_has(const struct runs *all, const struct job *job)
+{
+	struct run	*r;
+
+	TAILQ_FOREACH(r, &all->list, entry) {
+		if (uuid_equal(&r->job.id, &job->id) &&
+		    r->job.token == job->token)
+			return true;
+	}
+	return false;
+}
+
+size_t
+runs_count(const struct runs *all)
+{
+	return all->n;
+}
+
+void
+runs_cancel(struct runs *all, const struct uuid *id)
+{
+	struct run	*r, *next;
+
+	TAILQ_FOREACH_SAFE(r, &all->list, entry, next) {
+		if (uuid_equal(&r->job.id, id))
+			handle(r, JOB_CANCELS);
+	}
+}
+
+void
+runs_leave(struct runs *all)
+{
+	struct run	*r, *next;
+
+	TAILQ_FOREACH_SAFE(r, &all->list, entry, next)
+		handle(r, JOB_LEAVES);
+}
+
+void
+runs_lose(struct runs *all)
+{
+	struct run	*r, *next;
+
+	TAILQ_FOREACH_SAFE(r, &all->list, entry, next) {
+		/* Nothing of it may be written any more. */
+		if (r->ending) {
+			drop(r);
+			continue;
+		}
+		outbox_free(r->outbox);
+		r->outbox = NULL;
+		handle(r, JOB_LOST);
+	}
+}
+
+void
+runs_free(struct runs *all)
+{
+	if (all == NULL)
+		return;
+	if (all->tell != NULL)
+		loop_cancel(all->tools.loop, all->tell);
+	release(all->set);
+	free(all);
+}

@@ -1,0 +1,120 @@
+/*
+ * The directory in which the stages of a job work.
+ *
+ * Stages may have put anything there, so nothing in it is followed: no
+ * symbolic link, no fifo, no file that has a second name elsewhere.
+ */
+
+#include "work.h"
+
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "log.h"
+
+static void
+open_log(struct work *w)
+{
+	struct stat	 st;
+
+	w->log = openat(w->dir, "log", O_WRONLY | O_APPEND | O_CREAT |
+	    O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0640);
+	if (w->log == -1 || fstat(w->log, &st) == -1 ||
+	    !S_ISREG(st.st_mode) || st.st_nlink != 1) {
+		log_warnx("%s/log: not a file of ours", w->path);
+		if (w->log != -1)
+			close(w->log);
+		w->log = -1;
+		return;
+	}
+	w->log_left = (uint64_t)st.st_size < WORK_LOG_MAX ?
+	    WORK_LOG_MAX - (uint64_t)st.st_size : 0;
+}
+
+int
+work_open(struct work *w, const char *root, const struct uuid *job)
+{
+	char	 path[FILE_PATH];
+
+	file_work_path(job, path);
+	if (w->path == NULL)
+		xasprintf(&w->path, "%s/%s", root, path);
+	if (mkdir(w->path, 0700) == 0)
+		w->fresh = true;
+	else if (errno != EEXIST) {
+		log_warn("%s", w->path);
+		return -1;
+	}
+	if ((w->dir = open(w->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+	    O_CLOEXEC)) == -1) {
+		log_warn("%s", w->path);
+		return -1;
+	}
+	if (flock(w->dir, LOCK_EX | LOCK_NB) == -1) {
+		close(w->dir);
+		w->dir = -1;
+		return 1;
+	}
+	if (mkdirat(w->dir, "tmp", 0700) == -1 && errno != EEXIST) {
+		log_warn("%s/tmp", w->path);
+		return -1;
+	}
+	open_log(w);
+	return 0;
+}
+
+int
+work_input(const struct work *w, const char *root, const struct uuid *upload)
+{
+	char	 path[FILE_PATH], *from;
+	int	 rc;
+
+	file_upload_path(upload, path);
+	xasprintf(&from, "%s/%s", root, path);
+	if (linkat(AT_FDCWD, from, w->dir, "input", 0) == 0 || errno == EEXIST)
+		rc = 0;
+	else if (errno == ENOENT)
+		rc = 1;
+	else {
+		log_warn("%s: as input of %s", from, w->path);
+		rc = -1;
+	}
+	free(from);
+	return rc;
+}
+
+void
+work_log(struct work *w, const char *data, size_t len)
+{
+	static const char	 full[] = "\n(no more is kept)\n";
+
+	if (w->log == -1 || w->log_left == 0)
+		return;
+	if (len >= w->log_left) {
+		len = (size_t)w->log_left;
+		w->log_left = 0;
+	} else
+		w->log_left -= len;
+	if (write(w->log, data, len) != (ssize_t)len ||
+	    (w->log_left == 0 &&
+	    write(w->log, full, sizeof(full) - 1) == -1))
+		w->log_left = 0;	/* a full disk: go on without */
+}
+
+void
+work_close(struct work *w)
+{
+	if (w->log != -1)
+		close(w->log);
+	if (w->dir != -1)
+		close(w->dir);
+	free(w->path);
+	*w = WORK_NONE;
+}

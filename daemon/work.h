@@ -1,0 +1,51 @@
+/*
+ * The directory in which the stages of a job work: STORAGE/work/JOB.
+ *
+ *	input		the upload, under a second name
+ *	tmp/		TMPDIR
+ *	log		what stages write to descriptors 1 and 2
+ *	results stored	see results.h
+ *	store/		see results.h
+ *
+ * It is kept until the job has ended well, so that a job that is taken over
+ * finds what its finished stages have made.  Whoever runs the job holds a lock
+ * on it, and so does each keeper (child.h): a second run begins when nothing
+ * of the first one is left.
+ */
+
+#ifndef MILLRACE_WORK_H
+#define MILLRACE_WORK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "uuid.h"
+
+/* Bytes of a job's log that are kept; the rest is thrown away. */
+#define WORK_LOG_MAX	(1024 * 1024)
+
+struct work {
+	int		 dir;		/* open and locked; -1 */
+	char		*path;		/* absolute */
+	bool		 fresh;		/* it was made by work_open */
+	int		 log;		/* -1: cannot be written */
+	uint64_t	 log_left;	/* bytes */
+};
+
+/*
+ * work_open	Make it if need be, and lock it.  0; 1: another run still
+ *		holds the lock, try again; -1 (said).  Fill *W with
+ *		WORK_NONE before.
+ * work_input	Give it the upload ID as its input.  0; 1: there is no such
+ *		file; -1 (said).
+ * work_log	Append to its log.
+ */
+#define WORK_NONE	((struct work){ .dir = -1, .log = -1 })
+int	work_open(struct work *, const char *root, const struct uuid *job);
+int	work_input(const struct work *, const char *root,
+	    const struct uuid *upload);
+void	work_log(struct work *, const char *, size_t);
+void	work_close(struct work *);
+
+#endif
