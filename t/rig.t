@@ -55,7 +55,7 @@ ok($rig->pid('sse'), 'and started');
 for my $it ($rig, $other) {
 	my $dir = $it->dir;
 	$it->end;
-	is_deeply([ grep { (readlink("$_/cwd") // '') =~ /^\Q$dir\E/ }
+	is_deeply([ grep { (readlink("$_/cwd") // '') =~ m{^\Q$dir\E(/|$)} }
 	    glob '/proc/[0-9]*' ], [], 'nothing runs after the end');
 	ok(!-e $dir, 'and nothing lies about') unless $ENV{KEEP};
 }
