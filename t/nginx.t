@@ -73,6 +73,9 @@ is_problem($rig->get('/none'), 404, 'an unknown page');
 is_problem($rig->get("/.storage/$_"), 404, "/.storage/$_ from outside")
     for 'results/x', 'secret', 'results/../../secret/signing';
 is_problem($rig->get('/.problem'), 404, 'the error page itself');
+$r = $rig->get('/live.js', headers => { Range => 'bytes=9999999-' });
+is($r->json->{status}, 416, 'a range outside of a file: 416');
+no_doubles($r, 'which is found late');
 is_problem($rig->get('/%2e%2e/%2e%2e/etc/passwd'), 400, 'above the root');
 is_problem($rig->get('/' . 'a' x 9000), 414, 'a long URI');
 is_problem($rig->get('/', headers => { 'X-Long' => 'a' x 9000 }), 431,
