@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -203,6 +204,7 @@ run_child(struct ffmpeg *f, pid_t parent, int log, int progress, int output)
 	if (getppid() != parent)
 		_exit(127);
 	signal(SIGTERM, SIG_DFL);
+	close_range(PROGRESS_FD, ~0U, CLOSE_RANGE_CLOEXEC);
 	for (i = 0; i < sizeof(from) / sizeof(from[0]); i++)
 		if (from[i] != -1 && (from[i] = fcntl(from[i],
 		    F_DUPFD_CLOEXEC, SPARE_FD)) == -1)
@@ -354,6 +356,7 @@ take_output(struct ffmpeg *f, const char *data, size_t len)
 		log_warnx("%s: says more than %d bytes", f->argv[0],
 		    OUTPUT_MAX);
 		ffmpeg_kill(f);
+		close_one(&f->output_fd);
 		return;
 	}
 	f->output = xreallocarray(f->output, f->output_len + len + 1, 1);

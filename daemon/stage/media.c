@@ -100,10 +100,7 @@ ratio(struct json_object *o, const char *key)
 
 /* ---- what ffprobe says -------------------------------------------------- */
 
-static const char *
-refuse(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static const char *
+static const char * __attribute__((format(printf, 1, 2)))
 refuse(const char *fmt, ...)
 {
 	static char	 why[256];

@@ -35,10 +35,13 @@
 
 #define SILENCE_S	120
 
-/* Longer segments for a long video, so that there are not too many of them. */
+/*
+ * Segments last for a whole number of keyframes, as short as players like
+ * them; but every segment is a result of the job, and too many are refused.
+ */
 #define SEGMENT_S	4
-#define LONG_SEGMENT_S	6
-#define LONG_S		(30 * 60)
+#define KEYFRAME_S	2
+#define SEGMENTS_MOST	8000
 
 /* What is left of the stage, in percent, once ffmpeg is through. */
 #define AFTERWARDS	20
@@ -69,6 +72,17 @@ make_dir(void)
 	closedir(dir);
 }
 
+static unsigned int
+segment_s(const struct media *m)
+{
+	double		 tracks = m->n + (m->audio != -1);
+	unsigned int	 s;
+
+	s = KEYFRAME_S *
+	    ceil(m->seconds * tracks / SEGMENTS_MOST / KEYFRAME_S);
+	return s > SEGMENT_S ? s : SEGMENT_S;
+}
+
 static struct ffmpeg *
 command(const struct media *m)
 {
@@ -89,7 +103,7 @@ command(const struct media *m)
 	    m->renditions[0].height);
 	ffmpeg_add(f, "-f", "dash", "-dash_segment_type", "mp4",
 	    "-seg_duration", NULL);
-	ffmpeg_addf(f, "%d", m->seconds > LONG_S ? LONG_SEGMENT_S : SEGMENT_S);
+	ffmpeg_addf(f, "%u", segment_s(m));
 	ffmpeg_add(f, "-adaptation_sets", m->audio != -1 ?
 	    "id=0,streams=v id=1,streams=a" : "id=0,streams=v",
 	    "-use_timeline", "1", "-use_template", "1",

@@ -59,7 +59,7 @@ say(const char *line, size_t len)
 }
 
 /* WORD and the text, which is cut rather than lost when it is too long. */
-static void
+static void __attribute__((format(printf, 2, 0)))
 say_text(const char *word, const char *fmt, va_list ap)
 {
 	char	 line[REPORT_LINE_MAX];
@@ -77,7 +77,7 @@ say_text(const char *word, const char *fmt, va_list ap)
 	say(line, len);
 }
 
-static void
+static void __attribute__((format(printf, 1, 2)))
 say_words(const char *fmt, ...)
 {
 	char	*line;
