@@ -444,6 +444,20 @@ jobs_logs(struct req *r)
 
 /* ---- results ------------------------------------------------------------- */
 
+/*
+ * Results are for those who see the job; of an anonymous one for everybody.
+ * Who comes without credentials learns nothing of the others.
+ */
+static int
+result_job(struct req *r, struct job *job)
+{
+	int	 status = route_job(r, job);
+
+	if ((status == 400 || status == 404) && r->caller.proof == PROOF_NONE)
+		return req_fail(r, 401, "no credentials for this job");
+	return status;
+}
+
 int
 jobs_artifacts(struct req *r)
 {
@@ -453,7 +467,7 @@ jobs_artifacts(struct req *r)
 	char			 id[UUID_TEXT];
 	int			 i, n, status;
 
-	if ((status = route_job(r, &job)) != 0)
+	if ((status = result_job(r, &job)) != 0)
 		return status;
 	if ((n = artifact_list(r->site->db, &job.id, &list)) == -1)
 		return route_db(r);
@@ -481,7 +495,7 @@ jobs_artifact(struct req *r)
 	struct job	 job;
 	int		 status;
 
-	if ((status = route_job(r, &job)) != 0)
+	if ((status = result_job(r, &job)) != 0)
 		return status;
 	if (artifact_find(r->site->db, &job.id, r->args[1], &artifact) == -1) {
 		if (db_error(r->site->db) != DB_OK)

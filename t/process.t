@@ -108,7 +108,7 @@ is($open->get("/jobs/$id", headers => { Authorization => 'Bearer no' })
 
 # What goes wrong.
 for ([ [ key => 'x' ], 'video' ], [ [ video => 'text' ], 'video' ],
-    [ [ video => { content => 'x', filename => 'x' }, colour => 'red' ],
+    [ [ video => { content => "moving\n", filename => 'x' }, colour => 'red' ],
     'colour' ]) {
 	my $bad = $open->post('/process', form => $_->[0]);
 	is($bad->{status}, 400, "without what is needed: 400");

@@ -87,8 +87,8 @@ is($rig->get($mp4->{url}, as => $ana, headers => { Range =>
     "bytes=$mp4->{size}-" })->{status}, 416, 'but not from behind its end');
 is($rig->get($mp4->{url}, as => $rig->user('bob'))->{status}, 404,
     'a result is not somebody else\'s');
-is($rig->get("/api/v1/jobs/$id/artifacts/../../$id", as => $ana)->{status},
-    404, 'there is no way around');
+is($rig->get("/api/v1/jobs/$id/artifacts/no/such.mp4", as => $ana)->{status},
+    404, 'there are no others');
 is($rig->get('/.storage/uploads', as => $ana)->{status}, 404,
     'nor to the storage itself');
 is($rig->get($_->{url}, as => $ana)->{headers}{'content-length'}, $_->{size},
