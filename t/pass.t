@@ -8,7 +8,7 @@ use Rig;
 use Test::More;
 
 my $rig = Rig->new->with_video
-    ->pipeline('count', "option\tto number 1 1..1000\n" .
+    ->pipeline('count', "option\tto number 1 1 1000\n" .
 	"stage\tcount\t60 30s count-to\n" .
 	"each\tcheck\t30 30s check-item\nalways\ttidy\t10 30s tidy\n")
     ->stage('count-to', <<'EOT')->stage('check-item', <<'EOT')
