@@ -35,9 +35,6 @@
 /* A peer from which nothing comes, or that takes nothing, for this long. */
 #define SILENCE_S	60
 
-/* What is read of a body that nobody wanted, bytes, before we hang up. */
-#define DRAIN_MAX	(1024 * 1024)
-
 /* Parameters of a query string, at most. */
 #define QUERY_MAX	64
 
@@ -233,20 +230,36 @@ req_cookie(struct req *r, const char *name)
 	return NULL;
 }
 
+/*
+ * Wait for a byte, and take what came with it: FCGX_GetStr() alone waits until
+ * all of SIZE is there, however slowly it trickles in.
+ */
+static int
+take_some(FCGX_Stream *in, char *buf, int size)
+{
+	int	 c, more;
+
+	if ((c = FCGX_GetChar(in)) == EOF)
+		return 0;
+	buf[0] = (char)c;
+	more = (int)(in->stop - in->rdNext);
+	return 1 + FCGX_GetStr(buf + 1, more < size - 1 ? more : size - 1, in);
+}
+
 ssize_t
 req_read(struct req *r, void *buf, size_t size)
 {
 	struct req_io	*io = r->io;
 	int		 n;
 
-	if (io->fcgx == NULL || io->body_left == 0)
+	if (io->fcgx == NULL || io->body_left == 0 || size == 0)
 		return 0;
 	if (io->body_left > 0 && (uint64_t)io->body_left < size)
 		size = (size_t)io->body_left;
 	if (size > INT32_MAX)
 		size = INT32_MAX;
-	n = FCGX_GetStr(buf, (int)size, io->fcgx->in);
-	if (n < 0 || ((size_t)n < size && FCGX_GetError(io->fcgx->in) != 0))
+	n = take_some(io->fcgx->in, buf, (int)size);
+	if (n == 0 && FCGX_GetError(io->fcgx->in) != 0)
 		return -1;
 	if (io->body_left > 0) {
 		io->body_left -= n;
@@ -528,17 +541,6 @@ next_connection(const sigset_t *waiting)
 }
 
 static void
-drain(struct req *r)
-{
-	char	 buf[8192];
-	size_t	 left = DRAIN_MAX;
-	ssize_t	 n;
-
-	while (left > 0 && (n = req_read(r, buf, sizeof(buf))) > 0)
-		left -= left < (size_t)n ? left : (size_t)n;
-}
-
-static void
 serve(struct site *site, int fd, void (*handle)(struct req *, void *),
     void *arg)
 {
@@ -559,9 +561,13 @@ serve(struct site *site, int fd, void (*handle)(struct req *, void *),
 	r = make(site, fcgx.envp, &fcgx);
 	log_subject("request %s: ", r->id);
 	handle(r, arg);
-	drain(r);
 	req_free(r);
 	log_subject(NULL);
+	/*
+	 * Ends the answer, then our side of the connection, which is what
+	 * nginx waits for; it hangs up, and what it still sent of a body that
+	 * nobody wanted is thrown away.
+	 */
 	fcgx.keepConnection = 0;
 	FCGX_Finish_r(&fcgx);
 }

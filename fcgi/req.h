@@ -58,8 +58,8 @@ struct req {
  * req_query_bad What is wrong with the query string (a second parameter of the
  *		same name, a NUL, bad UTF-8, bad escapes), or NULL.
  * req_cookie	By name; NULL when absent.
- * req_read	Of the body: bytes, 0 at its clean end, -1 when the client
- *		went away or said less than it promised.
+ * req_read	Of the body: bytes, as soon as there are some; 0 at its clean
+ *		end; -1 when the client went away or said less than it promised.
  * req_body	The whole body, when it is no longer than MOST; NUL-terminated,
  *		lives as long as the request.  Returns 0, or the status that
  *		ends the request (400, 413).
