@@ -19,9 +19,6 @@
 #include "conf.h"
 #include "log.h"
 
-/* Beside the file, multipart has boundaries and a few fields. */
-#define MULTIPART_EXTRA	(1024 * 1024)
-
 /* Descriptors of a worker for logs, listening sockets and files. */
 #define RESERVE		64
 
@@ -138,13 +135,6 @@ static void
 put_root(const struct maker *m)
 {
 	put_plain(m, "storage.root", m->conf->root);
-}
-
-static void
-put_max_body(const struct maker *m)
-{
-	fprintf(m->out, "%llu",
-	    (unsigned long long)m->conf->max_size + MULTIPART_EXTRA);
 }
 
 /* A stream of which nginx hears nothing is dead: two keep-alives and more. */
@@ -277,7 +267,6 @@ static const struct word words[] = {
 	{ "connections",	put_connections },
 	{ "descriptors",	put_descriptors },
 	{ "listen",		put_listen },
-	{ "max_body",		put_max_body },
 	{ "origins_map",	put_origins_map },
 	{ "outside_prefix",	put_outside_prefix },
 	{ "prefix",		put_prefix },
