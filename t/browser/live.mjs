@@ -50,8 +50,9 @@ async function uploads(page) {
 	    `the bar moved, and never back: ${values.length} values`);
 	is(count.polls, 0, "nothing was polled");
 	is(count.streams.length, 1, "one stream was enough");
-	is(await page.locator(".stages tbody .state.done").count(), 2,
-	    "all stages are done");
+	await page.waitForFunction(() => document.querySelectorAll(
+	    ".stages tbody .state.done").length === 2);
+	ok(true, "all stages are done");
 	await page.getByText("Events", { exact: true }).click();
 	const id = page.url().split("/").at(-1);
 	const events = await call("events", id);
@@ -105,7 +106,7 @@ async function follow(page, id, work) {
 }
 
 async function hubDies(page) {
-	const id = await call("submit", 80);
+	const id = await call("submit", 70);
 	const count = countRequests(page);
 
 	await page.goto(`/#/jobs/${id}`);
@@ -135,7 +136,7 @@ async function hubDies(page) {
 }
 
 async function hubIsAway(page) {
-	const id = await call("submit", 120);
+	const id = await call("submit", 600);
 
 	await page.goto(`/#/jobs/${id}`);
 	await untilPill(page, "Live");
@@ -149,12 +150,13 @@ async function hubIsAway(page) {
 	await call("start_program", "sse");
 	await untilPill(page, "Live");
 	ok(true, "and is live again when it is back");
-	await untilState(page, "completed", 60000);
+	await call("cancel", id);
+	await untilState(page, "cancelled");
 }
 
 async function refused(page) {
 	await page.route("**/stream*", (r) => r.fulfill({ status: 503 }));
-	const id = await call("submit", 30);
+	const id = await call("submit", 15);
 	await page.goto(`/#/jobs/${id}`);
 	await untilPill(page, "Polling");
 	is(await page.locator(".pill").first().getAttribute("title"),
@@ -165,7 +167,7 @@ async function refused(page) {
 }
 
 async function offline(page) {
-	const id = await call("submit", 100);
+	const id = await call("submit", 600);
 
 	await page.goto(`/#/jobs/${id}`);
 	await untilPill(page, "Live");
@@ -176,12 +178,13 @@ async function offline(page) {
 	await page.context().setOffline(false);
 	await untilPill(page, "Live");
 	ok(true, "and comes back with it");
-	await untilState(page, "completed", 60000);
+	await call("cancel", id);
+	await untilState(page, "cancelled");
 }
 
 // Six connections to one host is all that a browser opens over HTTP/1.1.
 async function manyTabs(page) {
-	const id = await call("submit", 150), tabs = [];
+	const id = await call("submit", 600), tabs = [];
 
 	for (let i = 0; i < 8; i++) {
 		const one = await tab(page.context());
@@ -197,6 +200,10 @@ async function manyTabs(page) {
 	}
 	is(states.filter((s) => s === "Live").length, 4,
 	    "four of them have a stream, the others poll");
+	await call("cancel", id);
+	for (const one of tabs)
+		await untilState(one, "cancelled");
+	ok(true, "all see the end");
 	for (const one of tabs)
 		await one.close();
 }

@@ -35,6 +35,10 @@ Browser::run($rig, { ana => $ana },
 	return $rig->submit('steady', as => $ana, content => "some text\n",
 	    filename => 'text.txt', options => { steps => $steps });
     },
+    cancel => sub {
+	my ($id) = @_;
+	return $rig->post("/api/v1/jobs/$id/cancel", as => $ana)->{status};
+    },
     events => sub {
 	my ($id) = @_;
 	return $rig->get("/api/v1/jobs/$id/events?limit=1000", as => $ana)

@@ -23,6 +23,9 @@ use Test::More;
 
 my $top = abs_path(dirname(__FILE__) . '/../..');
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
+binmode Test::More->builder->$_, ':utf8'
+    for qw(output failure_output todo_output);
+
 my @methods = qw(job kill restart start_program stage stop submit);
 
 # RIG may be missing.  GIVEN is what the script gets; CALLS are subs by name.
