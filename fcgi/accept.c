@@ -39,11 +39,20 @@
 /* Reads of accept_drain, so that a peer who never stops holds up nobody. */
 #define DRAIN_READS	16
 
+/*
+ * libfcgi closes a descriptor that it does not like, so it gets a duplicate,
+ * which always has the same number: there is one even when no other is left.
+ */
+static int	nothing = -1, duplicate = -1;
+
 void
 accept_start(void)
 {
 	if (FCGX_Init() != 0)
 		fatalx("libfcgi: FCGX_Init failed");
+	if ((nothing = open("/dev/null", O_RDWR | O_CLOEXEC)) == -1 ||
+	    (duplicate = open("/dev/null", O_RDWR | O_CLOEXEC)) == -1)
+		fatal("/dev/null");
 }
 
 /* A length of one or four bytes at P; how many it took, 0: not all there. */
@@ -198,26 +207,22 @@ char **
 accept_take(int fd)
 {
 	FCGX_Request	 r;
-	char		**env;
+	char		**env = NULL;
 	int		 rc;
 
 	if (FCGX_InitRequest(&r, -1, 0) != 0)
 		fatalx("libfcgi: FCGX_InitRequest failed");
-	/* A duplicate, since libfcgi closes what it does not like. */
-	if ((r.ipcFd = fcntl(fd, F_DUPFD_CLOEXEC, 3)) == -1) {
-		log_warn("accept: dup");
-		return NULL;
-	}
+	if ((r.ipcFd = dup3(fd, duplicate, O_CLOEXEC)) == -1)
+		fatal("dup3");
 	r.keepConnection = 1;	/* or it would close the descriptor first */
 	FCGX_Detach(&r);	/* or it would wait 2 s when it closes one */
-	if ((rc = FCGX_Accept_r(&r)) != 0) {
+	if ((rc = FCGX_Accept_r(&r)) == 0)
+		env = copy(r.envp);
+	else
 		log_warnx("accept: libfcgi refused a request: %d", rc);
-		return NULL;
-	}
-	env = copy(r.envp);
-	fd = r.ipcFd;
 	FCGX_Free(&r, 0);
-	close(fd);
+	if (dup3(nothing, duplicate, O_CLOEXEC) == -1)
+		fatal("dup3");
 	return env;
 }
 

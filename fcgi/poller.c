@@ -58,8 +58,8 @@
 
 /* Pauses, ms: between checks of logins, rounds of the sweep, its queries. */
 #define CHECK_MS	1000
-#define SWEEP_MS	10000
-#define SWEEP_STEP_MS	2000
+#define SWEEP_MS	5000
+#define SWEEP_STEP_MS	1000
 #define SWEEP_IDS	1000
 
 /* Pause before an absent database is tried again, ms: at first, at most. */
