@@ -210,6 +210,13 @@ void
 outbox_end(struct outbox *o, const struct outbox_end *end)
 {
 	struct artifact	*list;
+	struct job_news	 last = o->letters[o->nletters - 1].news;
+
+	/* The end takes the last news along, but not those of a new stage. */
+	if (o->urgent)
+		add_letter(o)->news = last;
+	o->letters[o->nletters - 1].news.details =
+	    o->letters[o->nletters - 1].details;
 
 	list = xreallocarray(NULL, end->nartifacts + 1, sizeof(*list));
 	if (end->nartifacts > 0)

@@ -479,7 +479,9 @@ log_end(const struct part *p, const struct child_end *end,
 		[STEP_ENDED]	= "was told to end",
 	};
 
-	log_info("job %s: %s: %s (%u.%03u s of CPU, %llu MB)", p->run->id,
+	/* There may be thousands of items. */
+	(p->item != NULL && event == STEP_OK ? log_debug : log_info)(
+	    "job %s: %s: %s (%u.%03u s of CPU, %llu MB)", p->run->id,
 	    name_of(p), words[event], end->cpu_ms / 1000, end->cpu_ms % 1000,
 	    (unsigned long long)end->peak >> 20);
 	if (p->said->rubbish > 0)
@@ -675,7 +677,8 @@ start(struct run *r, int i)
 	p->said->details = r->details;
 	engine_start(&r->engine, r->plan.states, i);
 	enter(r, stage_of(p));
-	log_info("job %s: %s: starts", r->id, name_of(p));
+	(p->item != NULL ? log_debug : log_info)("job %s: %s: starts", r->id,
+	    name_of(p));
 	if (launch(p) == -1) {
 		/* No processes or descriptors left: that passes. */
 		strlcpy(p->said->why, "This host has no room for a process",

@@ -16,7 +16,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,8 +47,8 @@
 /* Pipelines and states that counters tell of, at most. */
 #define COUNTS		1024
 
-/* Descriptors that a walk through a tree holds open. */
-#define WALK_FDS	32
+/* Directories within directories that a walk holds open. */
+#define DEPTH		64
 
 /* Ended jobs of a pipeline are kept for so long. */
 struct rule {
@@ -77,41 +76,91 @@ struct sweep {
 
 /* ---- files ---------------------------------------------------------------- */
 
-static int
-remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	const char	*name = path + ftw->base;
+/* A walk through a tree.  It may be deeper than we have descriptors. */
+struct walk {
+	int		 top;
+	unsigned int	 moved;		/* what lay too deep, to the top */
+};
 
-	(void)st;
-	if (flag == FTW_DNR)
-		chmod(name, 0700);	/* it may be read the next time */
-	if (flag == FTW_D || flag == FTW_DP || flag == FTW_DNR)
-		rmdir(name);
-	else
-		unlink(name);
-	return 0;
+static void	empty(struct walk *, DIR *, unsigned int);
+
+/* Remove the entry NAME of DIR, whatever it is. */
+static void
+remove_entry(struct walk *w, int dir, const char *name, unsigned int depth)
+{
+	struct stat	 st;
+	char		 up[32];
+	DIR		*d;
+	int		 fd;
+
+	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
+		return;
+	if (depth == DEPTH) {
+		snprintf(up, sizeof(up), ".deep-%u", w->moved++);
+		renameat(dir, name, w->top, up);
+		return;
+	}
+	/* A stage may have locked its owner, which is us, out. */
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1 ||
+	    !S_ISDIR(st.st_mode) || ((st.st_mode & 0700) != 0700 &&
+	    fchmodat(dir, name, 0700, 0) == -1))
+		return;
+	if ((fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+	    O_CLOEXEC)) == -1)
+		return;
+	if ((d = fdopendir(fd)) == NULL) {
+		close(fd);
+		return;
+	}
+	empty(w, d, depth + 1);
+	closedir(d);
+	unlinkat(dir, name, AT_REMOVEDIR);
 }
 
-/* In a process of its own: nobody else's working directory changes. */
+static void
+empty(struct walk *w, DIR *d, unsigned int depth)
+{
+	struct dirent	*entry;
+
+	while ((entry = readdir(d)) != NULL) {
+		if (strcmp(entry->d_name, ".") != 0 &&
+		    strcmp(entry->d_name, "..") != 0)
+			remove_entry(w, dirfd(d), entry->d_name, depth);
+	}
+}
+
+/* PATH, and all below it.  0 or -1. */
+static int
+remove_tree(const char *path)
+{
+	struct walk	 w = { .moved = 0 };
+	unsigned int	 before;
+	DIR		*d;
+
+	if (unlink(path) == 0 || errno == ENOENT)
+		return 0;
+	if ((d = opendir(path)) == NULL)
+		return -1;
+	w.top = dirfd(d);
+	do {
+		before = w.moved;
+		rewinddir(d);
+		empty(&w, d, 0);
+	} while (w.moved != before);
+	closedir(d);
+	return rmdir(path);
+}
+
+/* In a process of its own. */
 static int
 remove_all(void *arg)
 {
-	char		**path;
-	struct stat	  st;
-	int		  tries, rc = 0;
+	char	**path;
+	int	  rc = 0;
 
 	for (path = arg; *path != NULL; path++) {
-		for (tries = 0; tries < 3; tries++) {
-			if (lstat(*path, &st) == -1)
-				break;
-			if (!S_ISDIR(st.st_mode))
-				unlink(*path);
-			else
-				nftw(*path, remove_one, WALK_FDS, FTW_CHDIR |
-				    FTW_DEPTH | FTW_PHYS);
-		}
-		if (lstat(*path, &st) == 0) {
-			log_warnx("%s: cannot be removed", *path);
+		if (remove_tree(*path) == -1) {
+			log_warn("%s: cannot be removed", *path);
 			rc = 1;
 		}
 	}
@@ -341,7 +390,7 @@ upload_is_left(struct sweep *s, const char *name)
  * are more; 0: that was all; -1.
  */
 static int
-walk(struct sweep *s, const char *path,
+look_through(struct sweep *s, const char *path,
     int (*is_left)(struct sweep *, const char *))
 {
 	struct dirent	*entry;
@@ -369,13 +418,13 @@ walk(struct sweep *s, const char *path,
 static int
 lost_work(struct sweep *s)
 {
-	return walk(s, "work", work_is_left);
+	return look_through(s, "work", work_is_left);
 }
 
 static int
 lost_results(struct sweep *s)
 {
-	return walk(s, "results", result_is_left);
+	return look_through(s, "results", result_is_left);
 }
 
 static int
@@ -387,7 +436,7 @@ lost_uploads(struct sweep *s)
 	if (s->bucket == 256)
 		return 0;
 	snprintf(path, sizeof(path), "uploads/%02x", s->bucket);
-	if ((rc = walk(s, path, upload_is_left)) == 0)
+	if ((rc = look_through(s, path, upload_is_left)) == 0)
 		s->bucket++;
 	return rc == -1 ? -1 : 1;
 }

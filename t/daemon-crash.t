@@ -1,0 +1,128 @@
+# A daemon that is killed loses nothing: the next one goes on at the first
+# step that is not done, and nothing of the dead one is left.
+
+use strict;
+use warnings;
+
+use Rig;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $rig = Rig->new
+    ->pipeline('three', <<'EOT')
+stage	first	30	60s	mark-and-gate
+stage	second	30	60s	mark-and-gate
+stage	third	40	60s	mark-and-gate
+EOT
+    ->pipeline('sheets', <<'EOT')
+stage	name	10	60s	name-items
+each	sheet	80	60s	sheet
+stage	sum	10	60s	sum
+EOT
+    ->pipeline('poison', "stage bite 100 60s bite\n")
+    ->stage('bite', "#!/bin/sh\necho 'progress 1 biting' >&3\nkill -SEGV \$\$\n")
+    ->stage('mark-and-gate', <<'EOT')
+#!/bin/sh
+# Forks what wants to stay, and waits to be let on.
+(setsid sh -c 'while :; do sleep 0.05; done' &)
+rm -f gate.part
+mkfifo gate.part && exec 5<>gate.part && mv gate.part gate || exit 1
+while read -r word rest <&5; do
+	[ "$word" = end ] && { rm gate; exit 0; }
+	echo "$word $rest" >&3
+done
+EOT
+    ->stage('name-items', <<'EOT')
+#!/bin/sh
+for i in 1 2 3 4 5 6; do echo "item sheet-$i number $i" >&3; done
+EOT
+    ->stage('sheet', <<'EOT')
+#!/bin/sh
+echo "$MILLRACE_ITEM $MILLRACE_ITEM_ARGS" >>"ran-$MILLRACE_ITEM"
+[ "$MILLRACE_ITEM" = sheet-4 ] && [ ! -e let ] && sleep 60
+exit 0
+EOT
+    ->stage('sum', <<'EOT')
+#!/bin/sh
+echo "detail ran $(cat ran-* | wc -l)" >&3
+EOT
+    ->start;
+my $ana = $rig->user('ana');
+
+# Processes that work in the directory of a job.
+sub programs {
+	my ($job) = @_;
+	return scalar grep { (readlink("$_/cwd") // '') =~ m{/work/$job} }
+	    glob '/proc/[0-9]*';
+}
+
+my $job = $rig->submit('three', as => $ana);
+my $s = $rig->stream("/api/v1/jobs/$job/stream", as => $ana);
+my $work = $rig->dir . "/storage/work/$job";
+
+# Twice: a third time would set the job aside.
+for my $stage (qw(first second third)) {
+	$rig->wait_for(sub { -p "$work/gate" }, 20, "$stage runs");
+	if ($stage ne 'third') {
+		cmp_ok(programs($job), '>=', 2, "$stage runs, with a child");
+		unlink "$work/gate";
+		my $before = time;
+		$rig->kill('KILL', 'millraced');
+		$rig->wait_for(sub { -p "$work/gate" }, 20,
+		    "$stage runs again");
+		my $took = time - $before;
+		diag(sprintf '%s: %.2f s from kill -9 until it runs again',
+		    $stage, $took);
+		cmp_ok($took, '<', 5, "$stage is taken up again soon");
+	}
+	$rig->tell($job, 'progress 50 half');
+	$rig->tell($job, 'end');
+	# A kill before the checkpoint is written would cost a stage.
+	$rig->wait_for(sub {
+		$rig->sql('SELECT 1 FROM step WHERE state = ? AND stage = ?',
+		    'done', $stage)
+	}, 20, "$stage is done");
+}
+is($rig->ended($job, as => $ana)->{status}, 'completed', 'the job completes');
+
+my @percent = map { $_->{json}{progress_percentage} }
+    $s->until_end(timeout => 20);
+is_deeply([ sort { $a <=> $b } @percent ], \@percent,
+    'percentages never fall, over both kills');
+is($percent[-1], 100, 'and end at a hundred');
+my @seq = map { $_->[0] } $rig->sql('SELECT seq FROM event ORDER BY seq');
+is_deeply(\@seq, [ 1 .. @seq ], 'events are numbered without a gap');
+is_deeply([ $rig->sql('SELECT attempt, crashes FROM job') ], [ [ 1, 2 ] ],
+    'two crashes are no second attempt');
+is_deeply([ map { $_->[0] } $rig->sql('SELECT attempt FROM step' .
+    ' ORDER BY position') ], [ 2, 2, 1 ], 'no stage ran more than it had to');
+is(programs($job), 0, 'nothing of a stage is left');
+$rig->wait_for(sub { ! -e $work }, 20, 'its directory is removed');
+
+# Items that were done are not done again.
+my $sheets = $rig->submit('sheets', as => $ana);
+$work = $rig->dir . "/storage/work/$sheets";
+$rig->wait_for(sub {
+	my ($n) = $rig->sql('SELECT COUNT(*) FROM step WHERE state = ?' .
+	    ' AND item <> ?', 'done', '');
+	$n->[0] == 5
+}, 20, 'all items but one are done');
+cmp_ok($rig->job($sheets, as => $ana)->{progress_percentage}, '>', 70,
+    'and count');
+open my $let, '>', "$work/let" or die "$work/let: $!";
+close $let;
+$rig->kill('KILL', 'millraced');
+is($rig->ended($sheets, as => $ana)->{status}, 'completed',
+    'the rest is done after a kill');
+my ($result) = $rig->sql('SELECT JSON_VALUE(result, ?) FROM job' .
+    ' WHERE pipeline = ?', '$.ran', 'sheets');
+is($result->[0], 7, 'only the item that was cut off ran twice');
+
+# What takes its stage down again and again is set aside.
+my $poison = $rig->submit('poison', as => $ana);
+my $end = $rig->ended($poison, as => $ana);
+is($end->{status}, 'failed', 'a stage that crashes again and again fails');
+like($end->{error_message}, qr/^Set aside after 3 crashes: bite: .*signal 11/,
+    'with the reason');
+
+done_testing;
