@@ -28,9 +28,9 @@ export function title(job) {
 
 /* ---- one line -------------------------------------------------------- */
 
-/* A phase says nothing that the state has not said already. */
+/* Before and after its stages, a phase only says again what the state is. */
 function phaseWords(job) {
-	return job.phase === job.status || ended(job) ? "" : words(job.phase);
+	return job.phase === "pending" || ended(job) ? "" : words(job.phase);
 }
 
 function story(job) {

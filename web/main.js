@@ -11,6 +11,9 @@ import { Frame } from "./session.js";
 import { html, render, useEffect, useLayoutEffect, useState } from "./ui.js";
 import { Upload, Uploads, useUploads } from "./upload.js";
 
+/* A page that takes longer than this to load gets no focus of its own. */
+const FOCUS_MS = 3000;
+
 const ROUTES = [
 	[/^#\/jobs\/([0-9a-zA-Z-]+)$/, (id) => html`<${JobPage} key=${id}
 	    id=${id} />`],
@@ -51,15 +54,38 @@ function view(hash) {
 
 /*
  * The focus goes to the heading of a new page, and on the way back to the
- * link that led away.
+ * link that led away: as soon as it is there, unless somebody was faster.
  */
+let stopWaiting = () => {};
+
 function moveFocus(from) {
 	const id = /^#\/jobs\/(.+)$/.exec(from)?.[1];
-	const back = id && document.getElementById(`job-${id}`);
+	const before = document.activeElement;
+	const go = (selector) => {
+		const target = document.querySelector(selector);
+		const moved = document.activeElement !== before;
+		if (target && !moved)
+			target.focus();
+		return target || moved;
+	};
+	const wanted = id ? `[id="job-${id}"]` : "main h1";
 
-	if (!back)
+	stopWaiting();
+	if (!id)
 		scrollTo(0, 0);
-	(back || document.querySelector("main h1"))?.focus();
+	if (go(wanted))
+		return;
+	const observer = new MutationObserver(() => go(wanted) &&
+	    stopWaiting());
+	const timer = setTimeout(() => {
+		go("main h1");
+		stopWaiting();
+	}, FOCUS_MS);
+	observer.observe(document.body, { childList: true, subtree: true });
+	stopWaiting = () => {
+		observer.disconnect();
+		clearTimeout(timer);
+	};
 }
 
 function App() {

@@ -68,7 +68,7 @@ async function dialogs(page, ids) {
 
 async function others(page) {
 	await page.goto("/#/account");
-	await page.getByText("API tokens").waitFor();
+	await page.getByRole("heading", { name: "API tokens" }).waitFor();
 	await looksGood(page, "account");
 	await page.goto("/admin");
 	await page.locator(".all .state.running").waitFor();
@@ -80,10 +80,11 @@ async function others(page) {
 
 // The API fails; the page says so, and comes back.
 async function trouble(page) {
+	const body = JSON.stringify({ status: 503,
+	    detail: "The database is away.", request_id: "abc123" });
+
 	await page.route("**/api/v1/jobs?*", (r) => r.fulfill({ status: 503,
-	    contentType: "application/problem+json", headers: {
-		"Retry-After": "2" }, body: JSON.stringify({ status: 503,
-		    detail: "The database is away.", request_id: "abc123" }) }));
+	    contentType: "application/problem+json", body }));
 	await page.goto("/#/");
 	await page.reload();
 	await page.getByText("Your jobs cannot be listed.").waitFor();
@@ -110,7 +111,9 @@ async function byKeyboard(page, ids) {
 	is(await focus(), `job-${ids.running}`, "j walks down the jobs");
 	await page.keyboard.press("Enter");
 	await untilState(page, "running");
-	is(await focus(), "H1", "Enter opens one; the focus is on its name");
+	await page.waitForFunction(() =>
+	    document.activeElement.tagName === "H1");
+	ok(true, "Enter opens one; the focus is on its name");
 	await page.goBack();
 	await page.locator(".jobs").waitFor();
 	await page.waitForFunction((id) => document.activeElement.id === id,

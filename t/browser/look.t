@@ -37,6 +37,7 @@ my $root = $rig->user('root', role => 'admin');
 Browser::run($rig, { root => $root },
     submit => sub {
 	my ($pipeline, $name) = @_;
+	utf8::encode($name);
 	return $rig->submit($pipeline, as => $root, content => "text\n",
 	    filename => $name);
     });

@@ -6,7 +6,8 @@ import { given, is, main, ok } from "./say.mjs";
 const LONG = 120000;
 
 async function plays(page, how) {
-	await page.locator("video").waitFor();
+	await page.waitForFunction(() =>
+	    document.querySelector("video")?.readyState > 0);
 	await page.evaluate(() => {
 		const v = document.querySelector("video");
 		v.muted = true;
