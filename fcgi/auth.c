@@ -11,6 +11,9 @@
 #include "site.h"
 #include "users.h"
 
+/* Twice as many as are busy: the others wait for their turn to hash. */
+#define WORKERS_FACTOR	2
+
 static const struct route	routes[] = {
 	{ "POST",   "/api/v1/auth/register",	ROUTE_ANYBODY, users_register },
 	{ "POST",   "/api/v1/auth/login",	ROUTE_ANYBODY, users_login },
@@ -30,7 +33,8 @@ int
 main(int argc, char **argv)
 {
 	struct site	*site = site_open(argc, argv, "auth");
+	unsigned int	 workers = site->conf->workers * WORKERS_FACTOR;
 
-	password_limit(site->conf->workers);
-	return site_serve(site, routes, site->conf->workers);
+	password_limit(workers);
+	return site_serve(site, routes, workers);
 }

@@ -142,8 +142,8 @@ static const struct conf_key keys[] = {
 	{ "run", "sockets", CONF_PATH, 1, SOCKET_MOST - 16, MILLRACE_RUN,
 	    AT(sockets), "Directory of the sockets that nginx connects to." },
 	{ "run", "workers", CONF_NUMBER, 1, 1024, "4", AT(workers),
-	    "Processes of auth and of status.  upload has four times as many,"
-	    " and at least 16." },
+	    "Processes of status.  auth has twice as many, upload four times as"
+	    " many and at least 16." },
 	{ "run", "share", CONF_PATH, 1, PATH_MOST - 256, MILLRACE_SHARE,
 	    AT(share), "Directory of what was installed: sql, web, nginx." },
 
