@@ -18,7 +18,7 @@
 #include "utf8.h"
 
 /* Longest key of a detail, and longest name that a file may have. */
-#define KEY_MAX		64
+#define KEY_MAX		63
 #define NAME_LENGTH_MAX	255
 
 /* Digits of a wait in seconds; more of them are part of the message. */

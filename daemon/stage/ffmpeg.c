@@ -517,7 +517,7 @@ ffmpeg_ok(const struct ffmpeg *f)
 const char *
 ffmpeg_why(const struct ffmpeg *f)
 {
-	static char	 text[FFMPEG_REASON + 64];
+	static char	 text[2 * FFMPEG_REASON + 64];
 	const char	*name = strrchr(f->argv[0], '/');
 
 	name = name != NULL ? name + 1 : f->argv[0];
@@ -527,8 +527,11 @@ ffmpeg_why(const struct ffmpeg *f)
 	else if (WIFSIGNALED(f->status))
 		snprintf(text, sizeof(text), "%s: was killed by signal %d",
 		    name, WTERMSIG(f->status));
-	else if (f->reason[0] != '\0')
-		snprintf(text, sizeof(text), "%s: %s", name, f->reason);
+	else if (strcmp(f->first, f->reason) != 0)
+		snprintf(text, sizeof(text), "%s: %s; %s", name, f->first,
+		    f->reason);
+	else if (f->first[0] != '\0')
+		snprintf(text, sizeof(text), "%s: %s", name, f->first);
 	else
 		snprintf(text, sizeof(text), "%s: exit status %d", name,
 		    WEXITSTATUS(f->status));

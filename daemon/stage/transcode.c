@@ -11,6 +11,7 @@
  */
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,10 +178,10 @@ follow(struct ffmpeg *f, const struct media *m)
 static void
 check(const struct ffmpeg *f, const struct media *m)
 {
-	if (f->progress.frames == 0 && !f->disk_full && !f->stood_still)
-		stage_reject("No picture of the video can be decoded: %s",
-		    f->first[0] != '\0' ? f->first : "it has none");
-	ffmpeg_check(f, "Transcoding");
+	ffmpeg_check(f, f->progress.frames == 0 ? "Decoding a first picture" :
+	    "Transcoding");
+	if (f->progress.frames == 0)
+		stage_reject("No picture of the video can be decoded");
 	if (f->progress.seconds < m->seconds - media_slack(m))
 		stage_reject("The video is not whole: the file ends after "
 		    "%.1f s of %.1f s", f->progress.seconds, m->seconds);
@@ -194,10 +195,13 @@ static void
 make_poster(const struct media *m)
 {
 	struct ffmpeg	*f = ffmpeg_new("ffmpeg");
+	double		 picture = floor(media_frames(m) * POSTER_AT);
 
-	/* From our own file: nothing of the stranger's is read again. */
+	/* A little before the picture, so that rounding cannot skip it. */
 	ffmpeg_add(f, "-ss", NULL);
-	ffmpeg_addf(f, "%.3f", m->seconds * POSTER_AT);
+	ffmpeg_addf(f, "%.3f", fmax(picture - 0.5, 0) * m->fps_den /
+	    m->fps_num);
+	/* From our own file: nothing of the stranger's is read again. */
 	ffmpeg_add(f, "-i", media_file(&m->renditions[0]), "-frames:v", "1",
 	    "-vf", NULL);
 	ffmpeg_addf(f, "scale=w=min(%u\\,iw):h=min(%u\\,ih):"

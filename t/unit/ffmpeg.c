@@ -93,7 +93,7 @@ hears_all_that_a_child_says(void **state)
 	assert_string_equal(f->first, "first");
 	assert_string_equal(f->reason, "second");
 	assert_int_equal(WEXITSTATUS(f->status), 3);
-	assert_string_equal(ffmpeg_why(f), "sh: second");
+	assert_string_equal(ffmpeg_why(f), "sh: first; second");
 	assert_false(f->disk_full);
 	ffmpeg_free(f);
 }
