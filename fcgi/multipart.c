@@ -804,9 +804,11 @@ multipart_next(struct multipart *m, struct multipart_item *item)
 char *
 multipart_space(struct multipart *m, size_t *room)
 {
-	m->fill -= m->start;
-	memmove(m->window, m->window + m->start, m->fill);
-	m->start = 0;
+	if (m->start > 0) {
+		m->fill -= m->start;
+		memmove(m->window, m->window + m->start, m->fill);
+		m->start = 0;
+	}
 	*room = sizeof(m->window) - m->fill;
 	return m->window + m->fill;
 }
