@@ -31,7 +31,7 @@ struct owner {
 
 /* What of a caller the check needs; a struct caller is ten times the size. */
 struct viewer {
-	struct table_node node;		/* key: the proof */
+	struct table_node node;		/* key: login or token, and version */
 	struct owner	*owner;
 	uint32_t	 number;
 	unsigned int	 streams;
@@ -123,14 +123,21 @@ owner_key(const struct viewers *v, const struct caller *c, const char *address)
  * The login or API token that stands behind a proof, a ticket included: that
  * is what can be revoked.  A login has the version of its user in its row.
  */
+/* A login or a token, which a ticket goes back to as well, at a version. */
 static struct uuid
 proof_key(const struct viewers *v, const struct caller *c, const char *address)
 {
+	struct uuid	 key = c->login;
+	uint32_t	 end;
+
 	if (c->proof == PROOF_NONE)
 		return owner_key(v, c, address);
 	if (c->token_id != 0)
 		return key_of(KEY_TOKEN, c->user.version, c->token_id);
-	return c->login;
+	memcpy(&end, key.b + 12, sizeof(end));
+	end ^= c->user.version;
+	memcpy(key.b + 12, &end, sizeof(end));
+	return key;
 }
 
 static struct owner *
