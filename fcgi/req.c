@@ -269,6 +269,19 @@ req_read(struct req *r, void *buf, size_t size)
 	return n;
 }
 
+bool
+req_ready(const struct req *r)
+{
+	const FCGX_Request	*fcgx = r->io->fcgx;
+	struct pollfd		 p = { .events = POLLIN };
+
+	if (fcgx == NULL || r->io->body_left == 0 ||
+	    fcgx->in->rdNext < fcgx->in->stop)
+		return true;
+	p.fd = fcgx->ipcFd;
+	return poll(&p, 1, 0) == 1;
+}
+
 int
 req_body(struct req *r, size_t most, const char **body, size_t *len)
 {

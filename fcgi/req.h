@@ -60,6 +60,7 @@ struct req {
  * req_cookie	By name; NULL when absent.
  * req_read	Of the body: bytes, as soon as there are some; 0 at its clean
  *		end; -1 when the client went away or said less than it promised.
+ * req_ready	Whether req_read would not have to wait.
  * req_body	The whole body, when it is no longer than MOST; NUL-terminated,
  *		lives as long as the request.  Returns 0, or the status that
  *		ends the request (400, 413).
@@ -69,6 +70,7 @@ const char	*req_query(struct req *, const char *);
 const char	*req_query_bad(struct req *);
 const char	*req_cookie(struct req *, const char *);
 ssize_t		 req_read(struct req *, void *, size_t);
+bool		 req_ready(const struct req *);
 int		 req_body(struct req *, size_t most, const char **, size_t *);
 
 /*
