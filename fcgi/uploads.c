@@ -54,9 +54,6 @@
 #define PACE_BYTES	(60 * 8 * 1024)
 #define PACE_MS		(60 * 1000)
 
-/* As long as more comes within this, it is collected for one write, ms. */
-#define MOMENT_MS	50
-
 /* Longest Idempotency-Key, and longest word of a client for a job; bytes. */
 #define KEY_MAX		200
 #define CLIENT_KEY_MAX	255
@@ -480,11 +477,11 @@ keep_pace(struct incoming *in, ssize_t n, int64_t ms)
 	return n == -1 ? req_fail(in->r, 400, "body: it ended too early") : 0;
 }
 
-/* Fill the parser's window, as far as more comes without a pause. */
+/* Fill the parser's window with what has come: few large writes follow. */
 static int
 read_body(struct incoming *in, struct multipart *m)
 {
-	int64_t	 began = now_ms(), before = began, now;
+	int64_t	 before;
 	size_t	 room;
 	char	*space;
 	ssize_t	 n;
@@ -494,13 +491,12 @@ read_body(struct incoming *in, struct multipart *m)
 		space = multipart_space(m, &room);
 		if (room == 0)
 			return 0;
+		before = now_ms();
 		n = req_read(in->r, space, room);
-		now = now_ms();
-		if ((status = keep_pace(in, n, now - before)) != 0)
+		if ((status = keep_pace(in, n, now_ms() - before)) != 0)
 			return status;
 		multipart_add(m, (size_t)n);
-		before = now;
-	} while (n > 0 && now - began < MOMENT_MS);
+	} while (n > 0 && req_ready(in->r));
 	return 0;
 }
 
