@@ -422,34 +422,32 @@ for my $origin ('https://app.example.org.evil.example', 'null',
 
 # ---- the time that a refusal takes ------------------------------------------
 
-# Known names, unknown ones and disabled accounts, in turn.
+# Known names, unknown ones and disabled accounts, in turn.  What else runs on
+# the machine only adds to a time, so the shortest of each kind are compared,
+# and they come closer the more there are.
 {
 	$rig->user('dora');
 	$rig->millrace('user', 'disable', 'dora');
-	my %took;
-	for my $i (1 .. 24) {
+	my (%best, $apart);
+	for my $i (1 .. 60) {
 		for ([ 'known', 'ana' ], [ 'unknown', "nobody$i" ],
 		    [ 'disabled', 'dora' ]) {
 			my ($kind, $name) = @$_;
 			$rig->sql('DELETE FROM throttle');
 			my $began = Time::HiRes::time;
-			is(login($name, 'wrong password')->{status}, 401, $kind)
-			    if $i == 1;
-			login($name, 'wrong password') if $i > 1;
-			push @{ $took{$kind} }, Time::HiRes::time - $began
-			    if $i > 1;
+			my $r = login($name, 'wrong password');
+			my $took = Time::HiRes::time - $began;
+			is($r->{status}, 401, "$kind, refused") if $i == 1;
+			$best{$kind} = $took
+			    if $took < ($best{$kind} // 1e9);
 		}
+		my @t = sort { $a <=> $b } values %best;
+		$apart = $t[2] / $t[0];
+		last if $i >= 12 && $apart < 1.05;
 	}
-	# The fastest third: what other programs do to the clock is in the rest.
-	my %best = map {
-		my @t = sort { $a <=> $b } @{ $took{$_} };
-		$_ => $t[$#t / 3];
-	} keys %took;
 	diag(join ', ', map { sprintf '%s %.1f ms', $_, 1000 * $best{$_} }
 	    sort keys %best);
-	cmp_ok($best{$_}, '>', 0.85 * $best{known}, "$_ is not faster"),
-	cmp_ok($best{$_}, '<', 1.15 * $best{known}, "$_ is not slower")
-	    for qw(unknown disabled);
+	cmp_ok($apart, '<', 1.1, 'they take the same time');
 }
 
 # ---- and nothing broke ------------------------------------------------------
