@@ -98,6 +98,7 @@ function useFresh(read, mark) {
 
 /* ---- parts of the page ------------------------------------------------ */
 
+/* What is known of the job, then the options that were given. */
 function Facts({ job }) {
 	const fact = (name, value) => value && html`<div key=${name}>
 		<dt>${name}</dt><dd>${value}</dd></div>`;
@@ -114,6 +115,9 @@ function Facts({ job }) {
 		${fact("Job", html`<code title=${job.job_id}>${
 			shortId(job.job_id)}</code>${" "}
 			<${Copy} text=${job.job_id} label="copy" />`)}
+		${Object.entries(job.options ?? {}).map(([name, value]) =>
+			fact(words(name), html`<span dir="auto">
+				${String(value)}</span>`))}
 	</dl>`;
 }
 
@@ -175,14 +179,6 @@ function Events({ job }) {
 	</table><//>
 	${more && html`<div class="buttons"><button type="button" class="small"
 	    onClick=${read}>More</button></div>`}`;
-}
-
-function Options({ options }) {
-	const list = Object.entries(options ?? {});
-
-	return list.length > 0 && html`<dl class="facts">${list.map(([k, v]) =>
-		html`<div key=${k}><dt>${words(k)}</dt>
-		<dd dir="auto">${String(v)}</dd></div>`)}</dl>`;
 }
 
 function Buttons({ job, open }) {
@@ -264,14 +260,13 @@ function Job({ job, live, reload }) {
 			${job.status === "failed" && html`<${LastWords}
 			    steps=${steps} />`}
 			<${Facts} job=${job} />
-			<${Options} options=${job.options} />
 		</section>
 		${job.status === "completed" && html`<section class="card">
 			<h2>Result</h2><${Result} job=${job} name=${name} />
 		</section>`}
 		<section class="card"><h2>Stages</h2>
 			<${Stages} declared=${declared} steps=${steps}
-			    over=${over} />
+			    over=${over} progress=${job.progress_percentage} />
 		</section>
 		<section class="card"><details class="events"
 		    onToggle=${(e) => setShowEvents(e.target.open)}>

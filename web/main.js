@@ -101,7 +101,8 @@ function App() {
 			moveFocus(from);
 	}, [hash]);
 	return html`<${Frame} page=${hash === "#/account" ? "account" : "jobs"}>
-		<main class="wide"><${Uploads} />${view(hash)}</main>
+		<main class="wide"><${Uploads} failed=${isHome()} />
+			${view(hash)}</main>
 	<//>`;
 }
 

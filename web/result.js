@@ -11,12 +11,15 @@ import { html, Icon, Scroll, Skeleton, Trouble, useEffect, useState } from
 const PLAYLISTS = ["application/vnd.apple.mpegurl", "application/x-mpegurl"];
 
 /* Parts of a stream, which nobody takes away one by one. */
-const PARTS = /\.(m4s|ts|cmfv|cmfa)$|(^|[/_-])init[^/]*\.mp4$/;
+const PARTS = /\.(m4s|ts|cmfv|cmfa)$|^init[^/]*\.mp4$/;
+
+function isPlaylist(a) {
+	return PLAYLISTS.includes(a.type.toLowerCase());
+}
 
 /* Of several playlists, the one that names the others. */
 function masterOf(items, main) {
-	const lists = items.filter((a) =>
-	    PLAYLISTS.includes(a.type.toLowerCase()));
+	const lists = items.filter(isPlaylist);
 
 	return lists.find((a) => a.name === main) ??
 	    lists.find((a) => /master|main|index/.test(a.name)) ?? lists[0];
@@ -61,11 +64,17 @@ function Verdict({ word }) {
 		look === "late" ? "pending" : look} />${text}</span>`;
 }
 
-function cell(name, value) {
+function cell(name, value, metric) {
 	if (value === undefined || value === null)
 		return "–";
-	return name === "verdict" ? html`<${Verdict} word=${value} />` :
-	    value.toLocaleString();
+	if (name === "verdict")
+		return html`<${Verdict} word=${value} />`;
+	if (typeof value !== "number" || name === "pictures")
+		return value.toLocaleString();
+	const digits = metric === "ssim" && name !== "psnr" ? 3 : 2;
+	return value.toLocaleString(undefined, {
+		minimumFractionDigits: digits, maximumFractionDigits: digits,
+	});
 }
 
 /* The report of the stage that compares pictures, where there is one. */
@@ -95,7 +104,8 @@ function Quality({ href }) {
 		    scope="col" class=${look(name)}>${text}</th>`)}</tr></thead>
 		<tbody>${rows.map((row) => html`<tr key=${row.name}>
 			${columns.map(([name]) => html`<td key=${name}
-			    class=${look(name)}>${cell(name, row[name])}</td>`)}
+			    class=${look(name)}>${cell(name, row[name],
+				report.metric)}</td>`)}
 		</tr>`)}</tbody></table><//>`;
 }
 
@@ -118,9 +128,11 @@ export function Result({ job, name }) {
 		return html`<${Skeleton} lines=${5} />`;
 	if (items.length === 0)
 		return html`<p class="quiet">This job left no files.</p>`;
-	const main = items.filter((a) => !PARTS.test(a.name));
-	const parts = items.filter((a) => PARTS.test(a.name));
 	const master = masterOf(items, job.output_file);
+	const isPart = (a) => PARTS.test(a.name) ||
+	    (isPlaylist(a) && a !== master);
+	const parts = items.filter(isPart);
+	const main = items.filter((a) => !isPart(a));
 	const quality = items.find((a) => /(^|\/)quality\.json$/.test(a.name));
 
 	return html`

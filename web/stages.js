@@ -44,8 +44,24 @@ function summary(items) {
 	};
 }
 
+/*
+ * How far a stage is, by how far the job is: a stage's share of the whole is
+ * declared, and those before it are done.  Its own row is written less often.
+ */
+function percentBy(declared, name, progress) {
+	let before = 0;
+
+	for (const { name: other, share } of declared) {
+		if (other === name && share > 0)
+			return Math.max(0, Math.min(99,
+			    (progress - before) / share * 100));
+		before += share;
+	}
+	return 0;
+}
+
 /* Rows in the order of the pipeline; stages it no longer has come last. */
-function stagesOf(declared, steps, over) {
+function stagesOf(declared, steps, over, progress) {
 	const names = new Set([...declared.map((s) => s.name),
 	    ...steps.map((s) => s.stage)]);
 
@@ -54,6 +70,9 @@ function stagesOf(declared, steps, over) {
 		const row = { name, items, ...summary(items) };
 		if (row.state === "waiting" && over)
 			row.state = "skipped";
+		if (row.state === "running")
+			row.percent = Math.max(row.percent,
+			    percentBy(declared, name, progress));
 		return row;
 	});
 }
@@ -124,11 +143,11 @@ function axis(from, to) {
 
 /*
  * DECLARED are the stages of the pipeline, STEPS the rows of /steps, OVER
- * whether the job has ended.
+ * whether the job has ended, PROGRESS how far it is, 0 to 100.
  */
-export function Stages({ declared, steps, over }) {
+export function Stages({ declared, steps, over, progress }) {
 	useTick(!over);
-	const rows = stagesOf(declared, steps, over);
+	const rows = stagesOf(declared, steps, over, progress);
 	const starts = rows.map((r) => r.start).filter(Boolean);
 	const ends = rows.map((r) => r.end).filter(Boolean);
 	const from = starts.length > 0 ? Math.min(...starts) : serverNow();

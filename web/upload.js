@@ -204,8 +204,10 @@ function Row({ upload }) {
 	</li>`;
 }
 
-export function Uploads() {
-	const uploads = useUploads();
+/* Those that failed are shown where there is something to do about it. */
+export function Uploads({ failed }) {
+	const uploads = useUploads().filter((u) => failed ||
+	    u.state !== "failed");
 
 	return uploads.length > 0 && html`<section class="card"
 	    aria-label="Uploads"><ul class="uploads">${uploads.map((u) =>
