@@ -121,9 +121,8 @@ owner_key(const struct viewers *v, const struct caller *c, const char *address)
 
 /*
  * The login or API token that stands behind a proof, a ticket included: that
- * is what can be revoked.  A login has the version of its user in its row.
+ * is what can be revoked; at the version of its user.
  */
-/* A login or a token, which a ticket goes back to as well, at a version. */
 static struct uuid
 proof_key(const struct viewers *v, const struct caller *c, const char *address)
 {
