@@ -13,6 +13,7 @@
 #include "db.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -318,10 +319,24 @@ connect_now(struct db *db)
 	return 0;
 }
 
+/*
+ * Whether the server has hung up while nothing was asked: it was restarted, or
+ * found us idle for too long.  Nothing is lost by that.
+ */
+static bool
+hung_up(const struct db *db)
+{
+	struct pollfd	 p = { .fd = (int)db->my->net.fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
 /* Be connected; a transaction that lost its connection stays lost. */
 static int
 ready(struct db *db)
 {
+	if (db->my != NULL && !db->in_transaction && hung_up(db))
+		disconnect(db);
 	if (db->failed) {
 		if (db->error == DB_OK)
 			db->error = DB_AWAY;
