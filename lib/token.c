@@ -415,7 +415,7 @@ read_claims(const struct object *claims, struct token *t)
 	    uuid_parse(&t->login, sid) == -1 ||
 	    number_claim(claims, "ver", 1, UINT32_MAX, &version) == -1)
 		return -1;
-	t->version = version;
+	t->version = (unsigned int)version;
 	return check_times(claims, &t->expires);
 }
 
@@ -579,7 +579,7 @@ ticket_check(const struct token_keys *keys, const char *text, struct ticket *t)
 	if (unseal(keys, TICKET, text, &s, sizeof(s)) == -1)
 		return -1;
 	t->user_id = get_number(s.user_id, sizeof(s.user_id));
-	t->version = get_number(s.version, sizeof(s.version));
+	t->version = (unsigned int)get_number(s.version, sizeof(s.version));
 	t->token_id = get_number(s.token_id, sizeof(s.token_id));
 	t->job = s.job;
 	t->login = s.login;

@@ -450,6 +450,41 @@ for my $origin ('https://app.example.org.evil.example', 'null',
 	cmp_ok($apart, '<', 1.25, 'they take the same time');
 }
 
+# ---- another secret ---------------------------------------------------------
+
+# Give the site this secret, and one that is still accepted, or none.
+sub change_secret {
+	my ($present, $previous) = @_;
+	my $path = $rig->dir . '/millrace.conf';
+	open my $f, '<', $path or die "$path: $!";
+	my $text = join '', grep { !/^\s*(secret|secret_file|previous_secret)\b/ }
+	    <$f>;
+	my $lines = "secret = $present\n";
+	$lines .= "previous_secret = $previous\n" if defined $previous;
+	$text =~ s/^(\[auth\]\n)/$1$lines/m or $text .= "[auth]\n$lines";
+	open $f, '>', $path or die "$path: $!";
+	print $f $text;
+	close $f or die "$path: $!";
+	$rig->restart($_) for qw(auth status);
+	$rig->wait_for(sub { $rig->is_healthy }, 20, 'status is back');
+}
+
+{
+	my $in = login('ana', $ana->{password})->json;
+	change_secret($good, $secret);
+	is(status($in->{access_token}), 200,
+	    'while a secret is changed, old tokens are good');
+	my $new = login('ana', $ana->{password})->json->{access_token};
+	isnt((split /\./, $new)[0], $real_head, 'new ones have another key');
+	is(status($new), 200, 'and are good as well');
+	change_secret($good);
+	is(status($in->{access_token}), 401, 'then the old ones are not');
+	is(status($new), 200, 'the new ones are');
+	is(ask('POST', "$api/refresh", json => { refresh_token =>
+	    $in->{refresh_token} })->{status}, 200, 'and nobody was signed out');
+	$token = $new;
+}
+
 # ---- and nothing broke ------------------------------------------------------
 
 is_deeply([ map { "$_: $seen{$_}" } grep { $_ >= 500 } sort keys %seen ], [],
