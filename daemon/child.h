@@ -17,7 +17,8 @@
  *
  *	0	/dev/null
  *	1 2	a pipe to the daemon, for the log of its job
- *	3	a pipe to the daemon, for the lines of report(7)
+ *	3	a pipe to the daemon, for the lines of
+ *		millrace-report(7)
  */
 
 #ifndef MILLRACE_CHILD_H

@@ -1,6 +1,6 @@
 /*
  * What a stage program is told: its environment, made from nothing.
- * millrace-stage(7) lists it.
+ * millrace-report(7) lists it.
  */
 
 #include "env.h"

@@ -1,6 +1,6 @@
 /*
- * What a stage program says while it runs: the lines of report(7), and the
- * last of what it writes to its log.
+ * What a stage program says while it runs: the lines of millrace-report(7),
+ * and the last of what it writes to its log.
  *
  * Progress, steps and details are for clients, and count at once.  Items and
  * results count when the stage has ended well.
