@@ -346,13 +346,13 @@ user_sees_job(struct db *db, const struct user *u, const struct uuid *job)
 	static const char	 find[] =
 	    "SELECT user_id FROM job WHERE id = ?";
 	struct db_rows		*rows;
-	bool			 sees;
+	uint64_t		 owner;
 
 	if ((rows = db_one(db, find, "I", job)) == NULL)
 		return db_error(db) == DB_OK ? 1 : -1;
-	sees = u->role == USER_ADMIN || db_u64(rows, 0) == u->id;
+	owner = db_u64(rows, 0);
 	db_rows_free(rows);
-	return sees ? 0 : 1;
+	return owner == u->id || owner == 0 || u->role == USER_ADMIN ? 0 : 1;
 }
 
 /* ---- who is asking ------------------------------------------------------- */

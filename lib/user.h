@@ -77,8 +77,8 @@ const char	*user_scope_text(unsigned int scopes, char[24]);
  *		and ticket of the user; API tokens stay.
  * user_set_role, user_disable  0 or -1; the same is void.
  * user_list	Those with an id greater than AFTER, by id: how many, or -1.
- * user_sees_job 0 when the job is theirs or they are an administrator; 1 when
- *		not, or there is none; -1.
+ * user_sees_job 0 when the job is theirs or nobody's, or they are an
+ *		administrator; 1 when not, or there is none; -1.
  */
 bool	user_name_good(const char *);
 int	user_add(struct db *, const char *name, const char *password,

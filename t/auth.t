@@ -317,6 +317,8 @@ my $bob = $rig->user('bob');
 	is(ticket($ana, undef)->{status}, 400, 'null is no id');
 	is(ticket($admin->{token}, $other)->{status}, 201,
 	    'an administrator gets one for every job');
+	is(ticket($ana, job_of(0))->{status}, 201,
+	    'everybody does for a job of nobody');
 
 	# It is good for ten more minutes when the job has ended.
 	my $end = sub { $rig->sql('UPDATE job SET state = ?, completed_at =' .
