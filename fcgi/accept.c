@@ -165,8 +165,9 @@ accept_judge(const unsigned char *p, size_t len, const char **why)
 			n += r.len;
 		}
 	}
-	return len >= ACCEPT_MAX ? bad(why, "the parameters are too long") :
-	    ACCEPT_MORE;
+	if (len >= ACCEPT_MAX)
+		return bad(why, "the parameters are too long");
+	return len == 0 ? ACCEPT_NOTHING : ACCEPT_MORE;
 }
 
 enum accept_state
@@ -179,7 +180,7 @@ accept_peek(int fd, const char **why)
 	if (n > 0)
 		return accept_judge(buf, (size_t)n, why);
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
-		return ACCEPT_MORE;
+		return ACCEPT_NOTHING;
 	return ACCEPT_GONE;
 }
 

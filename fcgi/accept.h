@@ -12,7 +12,8 @@
 #define ACCEPT_MAX	(32 * 1024)
 
 enum accept_state {
-	ACCEPT_MORE,		/* not all of it has arrived */
+	ACCEPT_NOTHING,		/* has arrived */
+	ACCEPT_MORE,		/* must still arrive */
 	ACCEPT_READY,		/* accept_take will find a whole request */
 	ACCEPT_BAD,		/* not one that we serve; close */
 	ACCEPT_GONE		/* the peer closed; close */

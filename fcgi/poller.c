@@ -1018,7 +1018,7 @@ free_watch(struct table_node *node, void *arg)
 	free(node);
 }
 
-void
+int
 poller_stop(struct poller *p)
 {
 	struct mail	*m = xcalloc(1, sizeof(*m));
@@ -1029,7 +1029,7 @@ poller_stop(struct poller *p)
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += STOP_S;
 	if (pthread_timedjoin_np(p->thread, NULL, &until) != 0)
-		return;
+		return -1;
 	drop_news(&p->heard);
 	drop_news(&p->out.list);
 	drop_news(&p->outbox);
@@ -1049,4 +1049,5 @@ poller_stop(struct poller *p)
 	free(p->jobs);
 	free(p->text.p);
 	free(p);
+	return 0;
 }

@@ -25,11 +25,12 @@ struct token_keys;
 /*
  * poller_start	Begin; CONF and KEYS must live as long as it.
  * poller_stop	End the thread and free all; what is still in line is lost.
- *		A thread that waits for the database is left behind.
+ *		0; or -1 when the thread waits for the database, and is left
+ *		alone with what is its.
  * poller_fd	Readable when poller_next has something.
  */
 struct poller	*poller_start(const struct conf *, struct token_keys *);
-void		 poller_stop(struct poller *);
+int		 poller_stop(struct poller *);
 int		 poller_fd(const struct poller *);
 
 /*

@@ -55,6 +55,7 @@
 
 /* Pauses, ms. */
 #define BEAT_MS		100
+#define PART_MS		20	/* before looking at part of a request again */
 #define SLICE_MS	5	/* between slices of a hot job */
 #define HEAR_MS		5	/* of news, before the others get a turn */
 #define FULL_MS		100	/* before accepting again without descriptors */
@@ -207,9 +208,35 @@ hand_over(struct sse *s, int fd, uint32_t serial)
 		hub_refuse(s->hub, fd);
 		return;
 	}
+	loop_watch(s->loop, fd, LOOP_READ, connection, s);
 	hub_opening(s->hub, fd);
 	poller_open(s->poller, fd, serial, env,
 	    hub_size(s->hub) > s->most ? FOLLOW_FULL : FOLLOW_NOW);
+}
+
+/* A connection with a part of a request. */
+struct part {
+	struct sse	*s;
+	int		 fd;
+	uint32_t	 serial;
+};
+
+static void	look_again(void *);
+
+/*
+ * What has arrived stays where it is, so that the descriptor would be readable
+ * all the time: look now and then instead.
+ */
+static void
+wait_for_rest(struct sse *s, int fd, uint32_t serial)
+{
+	struct part	*p = xcalloc(1, sizeof(*p));
+
+	p->s = s;
+	p->fd = fd;
+	p->serial = serial;
+	loop_forget(s->loop, fd);
+	loop_after(s->loop, PART_MS, look_again, p);
 }
 
 static void
@@ -218,7 +245,11 @@ read_request(struct sse *s, int fd, uint32_t serial)
 	const char	*why;
 
 	switch (accept_peek(fd, &why)) {
+	case ACCEPT_NOTHING:
+		loop_watch(s->loop, fd, LOOP_READ, connection, s);
+		break;
 	case ACCEPT_MORE:
+		wait_for_rest(s, fd, serial);
 		break;
 	case ACCEPT_READY:
 		hand_over(s, fd, serial);
@@ -230,6 +261,17 @@ read_request(struct sse *s, int fd, uint32_t serial)
 		hub_gone(s->hub, fd);
 		break;
 	}
+}
+
+static void
+look_again(void *arg)
+{
+	struct part	*p = arg;
+
+	hub_clock(p->s->hub, loop_now());
+	if (hub_reading(p->s->hub, p->fd) == p->serial)
+		read_request(p->s, p->fd, p->serial);
+	free(p);
 }
 
 static void
@@ -280,7 +322,6 @@ add_connection(struct sse *s, int fd)
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == -1)
 		log_warn("SO_SNDBUF");
 	serial = hub_add(s->hub, fd);
-	loop_watch(s->loop, fd, LOOP_READ, connection, s);
 	if (s->beat == NULL)
 		s->beat = loop_every(s->loop, BEAT_MS, beat, s);
 	read_request(s, fd, serial);
@@ -513,8 +554,9 @@ main(int argc, char **argv)
 
 	loop_run(s.loop);
 
-	poller_stop(s.poller);
 	write_metrics(&s);
+	if (poller_stop(s.poller) == -1)
+		_exit(0);		/* its thread still runs */
 	hub_free(s.hub);
 	loop_free(s.loop);
 	free(s.metrics);
