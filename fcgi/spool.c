@@ -2,8 +2,8 @@
  * A file on its way into the storage.
  *
  * It is written without a name (O_TMPFILE) and linked to its place at the end.
- * Where the file system cannot do that, it has a name of its own until then
- * (ID.part), which is removed like the rest.
+ * Where the file system cannot do that, it has its name from the beginning: if
+ * we are killed it stays, and the sweeper finds that no row knows it.
  */
 
 #include "spool.h"
@@ -30,7 +30,8 @@
 struct spool {
 	char		 path[FILE_PATH];	/* below the root */
 	const char	*name;		/* last part of path */
-	char		 part[UUID_TEXT + 8];	/* "": it has no name */
+	bool		 named;		/* it has that name */
+	bool		 kept;
 	char		*root;
 	uint64_t	 reserve;
 	int		 dir;		/* where it will be */
@@ -108,9 +109,10 @@ open_file(struct spool *s)
 	fd = openat(s->dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0640);
 	if (fd != -1 || (errno != EOPNOTSUPP && errno != EISDIR))
 		return fd;
-	snprintf(s->part, sizeof(s->part), "%s.part", s->name);
-	return openat(s->dir, s->part,
-	    O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0640);
+	fd = openat(s->dir, s->name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC,
+	    0640);
+	s->named = fd != -1;
+	return fd;
 }
 
 struct spool *
@@ -128,7 +130,6 @@ spool_new(const char *root, uint64_t reserve, const struct uuid *id)
 	    (s->fd = open_file(s)) == -1) {
 		failed(root, s->path, "create");
 		error = errno;
-		s->part[0] = '\0';	/* it is not there */
 		spool_free(s);
 		errno = error;
 		return NULL;
@@ -163,40 +164,34 @@ spool_write(struct spool *s, const void *data, size_t len)
 	return 0;
 }
 
-/* Give it its name.  An error of fsync() is final: it is not tried again. */
+/* Give it its name. */
 static int
 name_it(struct spool *s)
 {
 	char	 self[64];
 
-	if (fdatasync(s->fd) == -1)
-		return -1;
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", s->fd);
-	if (s->part[0] != '\0') {
-		if (renameat(s->dir, s->part, s->dir, s->name) == -1)
-			return -1;
-		s->part[0] = '\0';
-	} else if (linkat(AT_FDCWD, self, s->dir, s->name,
+	if (!s->named && linkat(AT_FDCWD, self, s->dir, s->name,
 	    AT_SYMLINK_FOLLOW) == -1)
 		return -1;
-	if (fsync(s->dir) == -1) {
-		unlinkat(s->dir, s->name, 0);
-		return -1;
-	}
+	s->named = true;
 	return 0;
 }
 
+/* An error of fsync() is final: what is on the disk then is not known. */
 int
 spool_keep(struct spool *s)
 {
-	return name_it(s) == 0 ? 0 : failed(s->root, s->path, "keep");
+	if (fdatasync(s->fd) == -1 || name_it(s) == -1 || fsync(s->dir) == -1)
+		return failed(s->root, s->path, "keep");
+	s->kept = true;
+	return 0;
 }
 
 void
 spool_forget(struct spool *s)
 {
-	if (unlinkat(s->dir, s->name, 0) == -1)
-		log_warn("%s/%s: remove", s->root, s->path);
+	s->kept = false;
 }
 
 void
@@ -204,8 +199,8 @@ spool_free(struct spool *s)
 {
 	if (s == NULL)
 		return;
-	if (s->part[0] != '\0')
-		unlinkat(s->dir, s->part, 0);
+	if (s->named && !s->kept && unlinkat(s->dir, s->name, 0) == -1)
+		log_warn("%s/%s: remove", s->root, s->path);
 	if (s->fd != -1)
 		close(s->fd);
 	if (s->dir != -1)

@@ -22,8 +22,8 @@ struct uuid;
  * spool_write	Append.  0 or -1.
  * spool_keep	It is whole: put it on the disk and give it its name.  0; -1,
  *		and there is none.
- * spool_forget	Remove it after spool_keep.
- * spool_free	Close it.  Without spool_keep nothing remains.  NULL is fine.
+ * spool_forget	It is not to be kept after all: spool_free removes it.
+ * spool_free	Close it.  What was not kept is gone.  NULL is fine.
  */
 int		 spool_room(const char *root, uint64_t reserve, uint64_t len);
 struct spool	*spool_new(const char *root, uint64_t reserve,
