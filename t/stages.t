@@ -177,7 +177,13 @@ sub named_by {
 
 sub check_playlists {
 	my ($name, $store, $sizes, $audio, $seconds) = @_;
-	my @lists = named_by(slurp("$store/master.m3u8"));
+	my $master = slurp("$store/master.m3u8");
+	my @rates = $master =~ /:BANDWIDTH=(\d+),AVERAGE-BANDWIDTH=(\d+),/g;
+	is(scalar @rates, 2 * @$sizes, "$name: HLS has the rates");
+	while (my ($peak, $mean) = splice @rates, 0, 2) {
+		cmp_ok($peak, '>=', $mean, "$name: a peak is above the mean");
+	}
+	my @lists = named_by($master);
 	is(scalar @lists, @$sizes + !!$audio, "$name: HLS has all tracks");
 	my (%seen, @lasts);
 	for my $list (@lists) {

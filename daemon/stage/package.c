@@ -52,6 +52,13 @@ struct names {
 	size_t	  n;
 };
 
+/* What a media playlist adds up to. */
+struct track {
+	double	 seconds;
+	double	 bits;
+	double	 peak;		/* bits per second, of its worst segment */
+};
+
 /* ---- the segments ------------------------------------------------------- */
 
 /* An empty directory; what an earlier run left is gone. */
@@ -134,25 +141,29 @@ cut(const struct media *m)
 
 /* ---- what the playlists say --------------------------------------------- */
 
-/* The file NAME belongs to the result; it must be there and hold something. */
-static void
+/*
+ * The file NAME belongs to the result; it must be there and hold something.
+ * Returns its size in bytes.
+ */
+static off_t
 need(struct names *names, const char *playlist, const char *name)
 {
 	struct stat	 st;
 	char		*path;
 	size_t		 i;
 
-	for (i = 0; i < names->n; i++)
-		if (strcmp(names->list[i], name) == 0)
-			return;
 	xasprintf(&path, OUT "/%s", name);
 	if (strchr(name, '/') != NULL || stat(path, &st) == -1 ||
 	    !S_ISREG(st.st_mode) || st.st_size == 0)
 		fatalx("%s names %s, which is not there", playlist, name);
 	free(path);
+	for (i = 0; i < names->n; i++)
+		if (strcmp(names->list[i], name) == 0)
+			return st.st_size;
 	names->list = xreallocarray(names->list, names->n + 1,
 	    sizeof(*names->list));
 	names->list[names->n++] = xstrdup(name);
+	return st.st_size;
 }
 
 static FILE *
@@ -168,32 +179,105 @@ open_playlist(const char *name)
 	return in;
 }
 
+/* A segment of SIZE bytes; a short one at the end says little of the rate. */
+static void
+add_segment(struct track *t, double seconds, off_t size)
+{
+	t->seconds += seconds;
+	t->bits += size * 8.0;
+	if (seconds >= KEYFRAME_S)
+		t->peak = fmax(t->peak, size * 8.0 / seconds);
+}
+
+static double
+mean_rate(const struct track *t)
+{
+	return t->bits / t->seconds;
+}
+
+static double
+peak_rate(const struct track *t)
+{
+	return fmax(t->peak, mean_rate(t));
+}
+
 /*
  * The files that an M3U8 names: on lines of their own, and as URI="..." in
- * tags.  Returns the seconds that its segments last together.
+ * tags.
  */
-static double
+static struct track
 read_m3u8(struct names *names, const char *name)
 {
-	FILE	*in = open_playlist(name);
-	char	*line = NULL, *uri;
-	size_t	 size = 0;
-	double	 seconds = 0;
+	struct track	 t = { 0, 0, 0 };
+	FILE		*in = open_playlist(name);
+	char		*line = NULL, *uri;
+	size_t		 size = 0;
+	double		 seconds = 0;
 
 	while (getline(&line, &size, in) != -1) {
 		line[strcspn(line, "\r\n")] = '\0';
 		if (strncmp(line, "#EXTINF:", 8) == 0)
-			seconds += strtod(line + 8, NULL);
+			seconds = strtod(line + 8, NULL);
 		if ((uri = strstr(line, "URI=\"")) != NULL) {
 			uri += 5;
 			uri[strcspn(uri, "\"")] = '\0';
 			need(names, name, uri);
-		} else if (line[0] != '#' && line[0] != '\0')
-			need(names, name, line);
+		} else if (line[0] != '#' && line[0] != '\0') {
+			add_segment(&t, seconds, need(names, name, line));
+			seconds = 0;
+		}
 	}
 	free(line);
 	fclose(in);
-	return seconds;
+	return t;
+}
+
+/*
+ * ffmpeg gives the mean rate of a rendition where a player is to find its
+ * peak, sound included, and then stalls.  Write the master playlist anew;
+ * TRACKS are what the playlists PLAYLISTS add up to, SOUND is one of them or
+ * NULL.
+ */
+static void
+correct_rates(char *const *playlists, const struct track *tracks, size_t n,
+    const struct track *sound)
+{
+	FILE	*in = open_playlist(HLS), *out;
+	char	*line = NULL, *tag = NULL, *text, *rest;
+	size_t	 size = 0, len, i;
+	double	 peak, mean;
+
+	if ((out = open_memstream(&text, &len)) == NULL)
+		fatal(HLS);
+	while (getline(&line, &size, in) != -1) {
+		if (strncmp(line, "#EXT-X-STREAM-INF:", 18) == 0) {
+			free(tag);
+			tag = xstrdup(line);
+			continue;
+		}
+		line[strcspn(line, "\n")] = '\0';
+		for (i = 0; i < n && strcmp(playlists[i], line) != 0; i++)
+			;
+		if (i < n && tag != NULL &&
+		    (rest = strchr(tag, ',')) != NULL) {
+			peak = peak_rate(&tracks[i]);
+			mean = mean_rate(&tracks[i]);
+			if (sound != NULL) {
+				peak += peak_rate(sound);
+				mean += mean_rate(sound);
+			}
+			fprintf(out, "#EXT-X-STREAM-INF:BANDWIDTH=%.0f,"
+			    "AVERAGE-BANDWIDTH=%.0f%s", peak, mean, rest);
+		}
+		fprintf(out, "%s\n", line);
+	}
+	if (fclose(out) == EOF)
+		fatal(HLS);
+	stage_save(OUT "/" HLS, text);
+	fclose(in);
+	free(line);
+	free(tag);
+	free(text);
 }
 
 /*
@@ -234,23 +318,33 @@ read_mpd(struct names *names)
 
 /*
  * All files, in the order in which a player wants them.  The master playlist
- * names the others, which then stand behind it in the list, to be read.
+ * names the others, which then stand behind it in the list, to be read; that
+ * of the sound comes first.
  */
 static void
 read_playlists(struct names *names, const struct media *m)
 {
-	double	 longest = 0;
-	size_t	 i, playlists;
+	struct track	 tracks[MEDIA_RENDITIONS + 1];
+	double		 longest = 0;
+	size_t		 i, n;
 
 	need(names, "the stage", HLS);
 	need(names, "the stage", DASH);
 	read_m3u8(names, HLS);
-	playlists = names->n;
-	for (i = 2; i < playlists; i++)
-		longest = fmax(longest, read_m3u8(names, names->list[i]));
+	n = names->n - 2;
+	if (n != m->n + (m->audio != -1))
+		fatalx("%s names %zu tracks", HLS, n);
+	for (i = 0; i < n; i++) {
+		tracks[i] = read_m3u8(names, names->list[2 + i]);
+		longest = fmax(longest, tracks[i].seconds);
+		if (tracks[i].seconds <= 0)
+			fatalx("%s has no length", names->list[2 + i]);
+	}
 	if (longest < m->seconds - media_slack(m))
 		fatalx("the playlists last %.1f s, not %.1f s", longest,
 		    m->seconds);
+	correct_rates(names->list + 2, tracks, n,
+	    m->audio != -1 ? &tracks[0] : NULL);
 	read_mpd(names);
 }
 
