@@ -71,8 +71,8 @@ struct multipart;
  *		is not multipart/form-data; -1 when it has no usable boundary.
  * multipart_new With such a BOUNDARY.  multipart_free(NULL) does nothing.
  * multipart_next What there is.
- * multipart_space After MULTIPART_MORE: where to put the next bytes, and for how
- *		many there is room (always some).
+ * multipart_space After MULTIPART_MORE: where to put the next bytes, and the
+ *		room for them (always some).
  * multipart_add Say how many were put there; 0: that was the end of the body.
  */
 int		  multipart_boundary(const char *type,

@@ -65,7 +65,7 @@
 /* A way for files to come in: one for each dialect that has one. */
 struct form {
 	const char	*file;		/* the field that is the file */
-	const char	*pipeline;	/* of every job; NULL: a field says it */
+	const char	*pipeline;	/* of all jobs; NULL: a field has it */
 	const char	*key;		/* the field that is the client's word
 					   for the job; NULL: there is none */
 	const char	*jobs;		/* path of a job, without its id */
@@ -89,7 +89,7 @@ struct incoming {
 
 	struct upload		 upload;
 	bool			 has_upload;
-	struct spool		*spool;		/* NULL: no byte of a file yet */
+	struct spool		*spool;		/* NULL: no file yet */
 	char			 head[HEAD_MAX];
 	size_t			 head_len;
 

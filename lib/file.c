@@ -10,7 +10,7 @@
 
 #include "log.h"
 
-/* ---- paths ---------------------------------------------------------------- */
+/* ---- paths -------------------------------------------------------------- */
 
 /*
  * The last digits of an id are random, the first ones a time: by the last,
@@ -43,7 +43,7 @@ file_results_path(const struct uuid *job, uint64_t token, char path[FILE_PATH])
 	    (unsigned long long)token);
 }
 
-/* ---- uploads -------------------------------------------------------------- */
+/* ---- uploads ------------------------------------------------------------ */
 
 int
 upload_add(struct db *db, const struct upload *u)
@@ -111,7 +111,7 @@ upload_unused(struct db *db, struct uuid *after, unsigned int older_s,
 	return seen;
 }
 
-/* ---- results -------------------------------------------------------------- */
+/* ---- results ------------------------------------------------------------ */
 
 #define ARTIFACT_COLUMNS	"name, path, type, size, sha256"
 

@@ -57,7 +57,7 @@ for (
     [ 400, qr/^pipeline: there is no "cuont", only bare, count, small$/,
 	'an unknown pipeline', pipeline => 'cuont', file => $file ],
     [ 400, qr/^pipeline: given twice/, 'two', @pipeline, @pipeline ],
-    [ 400, qr/^file: missing; .*text\/plain, video\/\*$/, 'no file', @pipeline ],
+    [ 400, qr{^file: missing; .*text/plain, video/\*$}, 'no file', @pipeline ],
     [ 400, qr/^file: is text/, 'text instead of a file', @pipeline,
 	file => 'text' ],
     [ 400, qr/^file: given twice/, 'two files', @pipeline, file => $file,
@@ -102,7 +102,7 @@ for ([ 'an image', $png, 'image/png' ],
 	    type => 'video/mp4' };
 	my $detail = qr/^file: is \Q$type\E, .*takes text\/plain, video\/\*$/;
 	is_problem($rig->post('/api/v1/jobs', as => $ana, form =>
-	    [ file => $file, @pipeline ]), 415, $detail, "$what, then what for");
+	    [ file => $file, @pipeline ]), 415, $detail, "$what, and what for");
 	is_problem($rig->post('/api/v1/jobs', as => $ana, form =>
 	    [ @pipeline, file => $file ]), 415, $detail, "for this, $what");
 }
@@ -141,7 +141,7 @@ for (
     [ 400, qr/LF alone/, 'multipart/form-data; boundary=b',
 	"--b\nContent-Disposition: form-data; name=a\n\n1\n--b--\n" ],
     [ 400, qr/^body: part 1: folded header/, 'multipart/form-data; boundary=b',
-	"--b\r\nContent-Disposition: form-data; name=a;\r\n filename=b\r\n\r\n" ],
+	"--b\r\nContent-Disposition: form-data; name=a;\r\n x=b\r\n\r\n" ],
     [ 400, qr/ends before the last boundary/, 'multipart/form-data; boundary=b',
 	"--b\r\nContent-Disposition: form-data; name=pipeline\r\n\r\ncount" ],
     [ 400, qr/ends before/, 'multipart/form-data; boundary=b',
