@@ -61,6 +61,9 @@
 #define PAUSE_LEAST_MS	100
 #define PAUSE_MOST_MS	5000
 
+/* When there was no room for another process. */
+#define FORK_AGAIN_MS	200
+
 /* One that ran as long as this is well: the next pause is the first again. */
 #define WELL_MS		10000
 
@@ -362,16 +365,19 @@ become(struct program *p, pid_t parent)
 	_exit(127);
 }
 
-static int
+static void
 start(struct program *p)
 {
 	pid_t	 parent = getpid();
 
-	p->pid = fork();
-	if (p->pid == -1) {
-		p->pid = 0;
+	if ((p->pid = fork()) == -1) {
+		/* This host has too many processes now, not for ever. */
 		log_warn("%s: fork", p->name);
-		return -1;
+		p->pid = 0;
+		p->state = PAUSED;
+		p->timer = loop_after(stack.loop, FORK_AGAIN_MS, start_again,
+		    p);
+		return;
 	}
 	if (p->pid == 0)
 		become(p, parent);
@@ -379,7 +385,6 @@ start(struct program *p)
 	p->since = loop_now();
 	p->state = RUNNING;
 	write_pid(p->name, p->pid);
-	return 0;
 }
 
 static void
@@ -388,9 +393,7 @@ start_again(void *arg)
 	struct program	*p = arg;
 
 	p->timer = NULL;
-	if (start(p) == -1)
-		p->timer = loop_after(stack.loop, PAUSE_MOST_MS, start_again,
-		    p);
+	start(p);
 }
 
 static void
@@ -494,8 +497,8 @@ bring_up(struct stack *s)
 
 	for (; s->up < s->n; s->up++) {
 		p = &s->programs[s->up];
-		if (p->state == NEW && start(p) == -1)
-			fatalx("%s: cannot be started", p->name);
+		if (p->state == NEW)
+			start(p);
 		if (p->once && p->state != DONE)
 			return;
 	}
@@ -617,7 +620,9 @@ control_start(struct stack *s, int fd, struct program *p)
 		loop_cancel(s->loop, p->timer);
 	p->timer = NULL;
 	p->deaths = 0;
-	answer(fd, p->pid != 0 || start(p) == 0 ? "ok\n" : "cannot fork\n");
+	if (p->pid == 0)
+		start(p);
+	answer(fd, p->pid != 0 ? "ok\n" : "cannot fork\n");
 }
 
 static void

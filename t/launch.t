@@ -26,6 +26,8 @@ sub run {
 	my @flags = @_;
 	my $pid = fork // die $!;
 	return $pid if $pid;
+	# Not the pipe to who reads our results: it would wait for us.
+	open STDOUT, '>', '/dev/null';
 	open STDERR, '>', "$dir/said";
 	exec $launch, @flags, "$dir/stack" or die $!;
 }
@@ -41,7 +43,12 @@ sub wait_for {
 	my ($is, $what) = @_;
 	my $end = time + 10;
 	until ($is->()) {
-		return fail($what) if time > $end;
+		if (time > $end) {
+			fail($what);
+			# What follows would send signals to nobody knows whom.
+			die join ' ', 'said:', slurp("$dir/said"), 'left:',
+			    left(), "\n";
+		}
 		select undef, undef, undef, 0.01;
 	}
 	return pass($what);
@@ -53,7 +60,7 @@ sub left {
 	    map { m{^/proc/(\d+)$} } glob '/proc/[0-9]*';
 }
 
-sub none_left { wait_for(sub { !left() }, $_[0]) or diag join ' ', left() }
+sub none_left { wait_for(sub { !left() }, $_[0]) }
 
 # Two processes that end when they are told to.
 my $both = 'tail -f /dev/null & exec tail -f /dev/null';
@@ -152,9 +159,13 @@ for (["x\n", qr/x has no socket/], ["x -\n", qr/x has no command/],
 sub run_and_wait {
 	my $pid = run();
 	waitpid $pid, 0;
-	open my $f, '<', "$dir/said" or return '';
+	return slurp("$dir/said");
+}
+
+sub slurp {
+	open my $f, '<', $_[0] or return '';
 	local $/;
-	return <$f>;
+	return <$f> // '';
 }
 
 END { my $s = $?; kill 'KILL', left() if $dir; $? = $s }
