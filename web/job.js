@@ -10,7 +10,8 @@ import { useKey } from "./keys.js";
 import { Result } from "./result.js";
 import { LastWords, Stages } from "./stages.js";
 import { Ago, announce, Copy, ended, html, Icon, Pill, Scroll, Skeleton,
-    State, STATES, Trouble, useEffect, useRef, useState } from "./ui.js";
+    State, STATES, Trouble, useEffect, useMemo, useRef, useState } from
+    "./ui.js";
 
 /* Stages and events are read again this often at most. */
 const RELOAD_MS = 1000;
@@ -141,6 +142,19 @@ function useDeclared(name) {
 	return stages;
 }
 
+function EventRow({ event: e }) {
+	return html`<tr>
+		<td class="number">${e.seq}</td>
+		<td><time datetime=${e.at}>${
+			new Date(e.at).toLocaleTimeString()}</time></td>
+		<td>${STATES[e.status] ?? e.status}</td>
+		<td>${words(e.stage || "")}</td>
+		<td class="number">${e.stage_progress}</td>
+		<td class="number">${e.progress_percentage}</td>
+		<td dir="auto">${e.message || e.current_step}</td>
+	</tr>`;
+}
+
 /* The exact rows that were streamed. */
 function Events({ job }) {
 	const [rows, setRows] = useState([]);
@@ -159,6 +173,9 @@ function Events({ job }) {
 	};
 
 	useFresh(read, `${job.timestamp} ${job.status}`);
+	/* The same array is not looked at again, however long it is. */
+	const drawn = useMemo(() => rows.map((e) => html`<${EventRow}
+	    key=${e.seq} event=${e} />`), [rows]);
 	return html`<${Scroll} label="Events"><table>
 		<thead><tr><th scope="col" class="number">No.</th>
 			<th scope="col">At</th><th scope="col">State</th>
@@ -166,16 +183,7 @@ function Events({ job }) {
 			<th scope="col" class="number">Stage %</th>
 			<th scope="col" class="number">Job %</th>
 			<th scope="col">What</th></tr></thead>
-		<tbody>${rows.map((e) => html`<tr key=${e.seq}>
-			<td class="number">${e.seq}</td>
-			<td><time datetime=${e.at}>${
-				new Date(e.at).toLocaleTimeString()}</time></td>
-			<td>${STATES[e.status] ?? e.status}</td>
-			<td>${words(e.stage || "")}</td>
-			<td class="number">${e.stage_progress}</td>
-			<td class="number">${e.progress_percentage}</td>
-			<td dir="auto">${e.message || e.current_step}</td>
-		</tr>`)}</tbody>
+		<tbody>${drawn}</tbody>
 	</table><//>
 	${more && html`<div class="buttons"><button type="button" class="small"
 	    onClick=${read}>More</button></div>`}`;

@@ -84,6 +84,28 @@ async function drops(page) {
 	ok(true, "a file of another type is refused before it is sent");
 }
 
+// The answer to an upload is lost: sent again, it makes no second job.
+async function lostAnswer(page) {
+	let id = null;
+
+	await page.route("**/api/v1/jobs", async (r) => {
+		id = (await (await r.fetch()).json()).job_id;
+		await r.abort("connectionreset");
+	});
+	await page.goto("/#/");
+	await page.getByRole("heading", { name: "New job" }).waitFor();
+	await page.getByLabel("Steps").fill("1");
+	await page.setInputFiles("input[type=file]", { name: "once.txt",
+	    mimeType: "text/plain", buffer: Buffer.from("once\n") });
+	await page.getByText("The connection was lost on the way.").waitFor();
+	ok(true, "a connection that is lost on the way is said to be");
+	await page.unroute("**/api/v1/jobs");
+	await page.getByRole("button", { name: "Try again" }).click();
+	await page.waitForURL(/#\/jobs\//);
+	is(page.url().split("/").at(-1), id, "and the job is made once");
+	await untilState(page, "completed");
+}
+
 // Ids of all events that a client of live.js gets, while WORK goes on.
 async function follow(page, id, work) {
 	await page.evaluate(async (id) => {
@@ -106,7 +128,7 @@ async function follow(page, id, work) {
 }
 
 async function hubDies(page) {
-	const id = await call("submit", 70);
+	const id = await call("submit", 600);
 	const count = countRequests(page);
 
 	await page.goto(`/#/jobs/${id}`);
@@ -121,6 +143,7 @@ async function hubDies(page) {
 			await page.waitForFunction(() =>
 			    window.states.at(-1) === "live");
 		}
+		await call("cancel", id);
 	});
 	const last = (await call("events", id)).at(-1).seq;
 	const all = Array.from({ length: last - got[0] + 1 },
@@ -128,7 +151,7 @@ async function hubDies(page) {
 	is(got, all, `all ${all.length} events came, each once`);
 	is(reason, "ended", "the client closed when the job had ended");
 	is(states.filter((s) => s === "live").length, 3, "live three times");
-	await untilState(page, "completed");
+	await untilState(page, "cancelled");
 	const back = await Promise.all(count.streams.map((r) =>
 	    r.headerValue("last-event-id")));
 	ok(back.some((id) => id !== null),
@@ -214,11 +237,12 @@ await main(async () => {
 	await signIn(page, given.ana);
 	await uploads(page);
 	await drops(page);
+	await lostAnswer(page);
 	await hubDies(page);
 	await hubIsAway(page);
 	await refused(page);
 	await offline(page);
 	await manyTabs(page);
-	is(complaints(/Failed to load resource.*(stream|status|steps)/,
+	is(complaints(/Failed to load resource.*(stream|status|steps|jobs)/,
 	    /ERR_INTERNET_DISCONNECTED/), [], "no page complains");
 }, finish);

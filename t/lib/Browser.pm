@@ -31,7 +31,7 @@ my @methods = qw(job kill restart start_program stage stop submit);
 # RIG may be missing.  GIVEN is what the script gets; CALLS are subs by name.
 sub run {
 	my ($rig, $given, %calls) = @_;
-	my ($script) = abs_path($0) =~ /^(.*)\.t$/;
+	my ($script) = abs_path($0) =~ /^(.*)\.\w+$/;
 	for my $name (@methods) {
 		$calls{$name} //= sub { scalar $rig->$name(@_) };
 	}
@@ -39,7 +39,8 @@ sub run {
 	local $ENV{BROWSER_TOOLS} = "$top/run/tools";
 	local $ENV{BROWSER_GIVEN} = $json->encode({
 		top => $top,
-		$rig ? (url => $rig->url, dir => $rig->dir) : (),
+		$rig ? (url => $rig->url . $rig->{prefix}, dir => $rig->dir) :
+		    (),
 		%$given,
 	});
 	my $pid = open2(my $from, my $to, 'node', "$script.mjs");
