@@ -13,6 +13,7 @@
 
 #include "child.h"
 
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -228,8 +229,6 @@ run(const struct sandbox *sb, const struct child_spec *spec, int output,
 	umask(022);
 	/* The first to go when memory is short. */
 	write_file("/proc/self/oom_score_adj", "500");
-	if (fchdir(spec->dirfd) == -1)
-		return "working directory";
 	if (set_limits(spec) == -1)
 		return "limits";
 	if (set_descriptors(output, report, error) == -1)
@@ -319,9 +318,7 @@ daemon_is_gone(const struct keeper *k)
 static void
 look_at_clock(struct keeper *k, uint64_t now)
 {
-	uint64_t	 until = atomic_load(fence);
-
-	if ((until != 0 && now >= until) || daemon_is_gone(k))
+	if (!child_trusted() || daemon_is_gone(k))
 		tell_now(k, CHILD_FENCED, now);
 	else if (now >= k->late_at)
 		tell(k, CHILD_LATE, k->late_at + CHILD_GRACE_MS);
@@ -434,6 +431,18 @@ bound_processes(void)
 	write_file("/proc/sys/kernel/pid_max", text);
 }
 
+/* Go to the directory, and hold it: nobody else begins there before we end. */
+static int
+hold_directory(const char *path)
+{
+	int	 fd;
+
+	if ((fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+	    O_CLOEXEC)) == -1 || flock(fd, LOCK_SH) == -1)
+		return -1;
+	return fchdir(fd);
+}
+
 /* Start the program; 0, or -1 with the result filled in. */
 static int
 launch(struct keeper *k)
@@ -443,6 +452,16 @@ launch(struct keeper *k)
 	ssize_t		 n;
 
 	k->result.why = CHILD_UNSTARTED;
+	if (hold_directory(k->spec->dir) == -1) {
+		k->result.error = errno;
+		strlcpy(k->result.what, "working directory",
+		    sizeof(k->result.what));
+		return -1;
+	}
+	if (!child_trusted()) {
+		k->result.why = CHILD_FENCED;
+		return -1;
+	}
 	if (pipe2(error, O_CLOEXEC) == -1 || (k->program = fork()) == -1) {
 		k->result.error = errno;
 		strlcpy(k->result.what, "fork", sizeof(k->result.what));
@@ -483,8 +502,7 @@ keeper_signals(void)
 static void __attribute__((noreturn))
 keep(struct keeper *k, uid_t uid, gid_t gid)
 {
-	int		 fds[] = { k->output, k->report, k->end,
-			    k->spec->dirfd };
+	int		 fds[] = { k->output, k->report, k->end };
 	sigset_t	 set = keeper_signals();
 
 	close_others(fds, sizeof(fds) / sizeof(fds[0]));
@@ -758,6 +776,14 @@ void
 child_trust(uint64_t until)
 {
 	atomic_store(fence, until);
+}
+
+bool
+child_trusted(void)
+{
+	uint64_t	 until = atomic_load(fence);
+
+	return until == 0 || loop_now() < until;
 }
 
 /* ---- calls ---------------------------------------------------------------- */

@@ -38,9 +38,8 @@ struct sandbox;
 struct child_spec {
 	char		**argv;		/* [0]: absolute path of the program */
 	char		**envp;
-	const char	 *dir;		/* its working directory, absolute */
-	int		  dirfd;	/* the same, open; the keeper holds it,
-					   and any lock on it, to its end */
+	const char	 *dir;		/* its working directory, absolute; the
+					   keeper holds a shared lock on it */
 	unsigned int	  limit_s;	/* wall clock */
 	unsigned int	  silence_s;	/* without a line or output; 0: never */
 	uint64_t	  memory;	/* bytes of address space; 0: no limit */
@@ -88,6 +87,7 @@ struct child_owner {
  * child_kill	KILL to all of its tree.
  * child_trust	All children may run until UNTIL (loop_now() then); whoever
  *		still runs then is killed by its keeper.  0: for ever.
+ * child_trusted Whether that time has not come yet.
  * child_call	Run FN(ARG) in a process of its own, without the sandbox: for
  *		work on files that would stall the loop.  DONE comes when it
  *		has ended, with its exit status.  0, or -1 (said).
@@ -100,6 +100,7 @@ struct child	*child_start(const struct sandbox *, const struct child_spec *,
 void		 child_stop(struct child *, unsigned int grace_ms);
 void		 child_kill(struct child *);
 void		 child_trust(uint64_t until);
+bool		 child_trusted(void);
 int		 child_call(int (*fn)(void *), void *arg,
 		    void (*done)(void *, int), void *done_arg);
 

@@ -82,7 +82,8 @@ struct millraced {
 	int		 locks;		/* STORAGE/run/daemons, see lock() */
 	int		 poke;
 	uint64_t	 trust_until;	/* the lease, with its margin */
-	bool		 unsure;	/* a claim may have been made */
+	bool		 unsure;	/* there may be jobs of ours that do
+					   not run */
 	bool		 complained;	/* about the database, once */
 	bool		 leaving;	/* TERM was caught */
 	struct job_queue queues[QUEUES];
@@ -446,7 +447,10 @@ look_at_lease(struct millraced *d)
 
 /* ---- jobs ----------------------------------------------------------------- */
 
-/* A claim whose answer was lost may have been made. */
+/*
+ * A claim may have been made whose answer was lost, and a keeper may have
+ * been faster with the fence than we with the lease: find such jobs.
+ */
 static void
 make_sure(struct millraced *d)
 {
@@ -530,6 +534,14 @@ run_ended(void *arg)
 }
 
 static void
+run_lost(void *arg)
+{
+	struct millraced	*d = arg;
+
+	d->unsure = true;
+}
+
+static void
 cancels(struct millraced *d)
 {
 	struct uuid	 ids[TAKE];
@@ -585,7 +597,7 @@ static const struct chore {
 	{ INSIDE,  250,	 cancels },
 	{ INSIDE,  250,	 make_sure },
 	{ INSIDE,  1000, due_jobs },
-	{ INSIDE,  5000, dead_daemons },
+	{ INSIDE,  2000, dead_daemons },
 	{ INSIDE,  0,	 sweep },
 };
 
@@ -676,7 +688,7 @@ open_engine(struct millraced *d)
 	tools = (struct runs_tools){
 		.loop = d->loop, .db = d->db, .batch = d->batch,
 		.sweep = d->sweep, .conf = d->conf, .sandbox = d->sandbox,
-		.ended = run_ended, .arg = d
+		.ended = run_ended, .lost = run_lost, .arg = d
 	};
 	d->runs = runs_new(&tools);
 	runs_use(d->runs, d->pipelines);

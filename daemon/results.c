@@ -49,6 +49,12 @@ set(char **text, const char *value)
 }
 
 void
+results_store(uint64_t token, char name[RESULTS_STORE])
+{
+	snprintf(name, RESULTS_STORE, "store-%llu", (unsigned long long)token);
+}
+
+void
 results_add(struct results *r, const char *name, const char *path,
     const char *type)
 {
@@ -317,13 +323,14 @@ int
 results_publish(struct results *r, int dir, const char *root,
     const struct uuid *job, uint64_t token, char why[256])
 {
-	char	 path[FILE_PATH], *to, *from = NULL;
+	char	 path[FILE_PATH], store[RESULTS_STORE], *to, *from = NULL;
 	int	 fd, rc = -1;
 
 	file_results_path(job, token, path);
 	xasprintf(&to, "%s/%s", root, path);
-	if (faccessat(dir, RESULTS_STORE, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		from = xstrdup(RESULTS_STORE);
+	results_store(token, store);
+	if (faccessat(dir, store, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		from = xstrdup(store);
 	else if (r->token != 0 && r->token != token) {
 		file_results_path(job, r->token, path);
 		xasprintf(&from, "%s/%s", root, path);

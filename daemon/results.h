@@ -2,10 +2,11 @@
  * What a job leaves behind: results, named by its stages, stored by one of
  * them, published by the daemon.
  *
- * A stage that stores makes the directory "store" below the directory of its
- * job (the other way round it could reach the results of others).  Once it
- * has ended well the daemon moves that to results/JOB-TOKEN in one rename, out
- * of the reach of later stages.  TOKEN is that of the attempt; an attempt that
+ * A stage that stores makes the directory "store-TOKEN" below the directory of
+ * its job (in results/ it could reach those of others).  Once it has ended well
+ * the daemon moves that to results/JOB-TOKEN in one rename, out of the reach of
+ * later stages.  TOKEN is the fence of the attempt: a daemon that was taken
+ * for dead can at most publish what nobody looks for.  An attempt that
  * completes the job takes what an earlier one has published to its own.
  */
 
@@ -19,8 +20,8 @@
 #include "file.h"
 #include "uuid.h"
 
-/* Where a stage puts what it stores, below the directory of its job. */
-#define RESULTS_STORE	"store"
+/* Room for the name of such a directory. */
+#define RESULTS_STORE	32
 
 struct result {
 	char		*name, *path, *type;
@@ -37,6 +38,7 @@ struct results {
 };
 
 /*
+ * results_store Name the directory that a stage may fill.
  * results_add	A stage named one.  The same name again takes its place, and
  *		has to be stored again.
  * results_stored A stage has stored one.  0, or -1: it was never named.
@@ -49,6 +51,7 @@ struct results {
  *		see that all of it is there.  0, or -1 and *WHY is a sentence.
  * results_artifacts As rows, first the main one; to be freed.
  */
+void	results_store(uint64_t token, char[RESULTS_STORE]);
 void	results_add(struct results *, const char *name, const char *path,
 	    const char *type);
 int	results_stored(struct results *, const char *name, uint64_t size,

@@ -53,7 +53,7 @@
 #define LEAST_ROOM	(64 * 1024 * 1024)
 
 /* Time between TERM and KILL when somebody waits for a job to end, ms. */
-#define CANCEL_GRACE_MS	500
+#define CANCEL_GRACE_MS	300
 
 /* Pipelines that were loaded together, and how many runs use them. */
 struct set {
@@ -258,6 +258,8 @@ drop(struct run *r)
 
 	TAILQ_REMOVE(&all->list, r, entry);
 	all->n--;
+	if (r->verdict == VERDICT_LOST)
+		all->tools.lost(all->tools.arg);
 	if (r->timer != NULL)
 		loop_cancel(all->tools.loop, r->timer);
 	outbox_free(r->outbox);
@@ -363,10 +365,21 @@ finish(struct run *r)
 
 	log_info("job %s: %s%s%s", r->id, words[verdict],
 	    reason ? ": " : "", reason ? r->why : "");
+	r->verdict = verdict;
 	if (verdict == VERDICT_LOST)
 		drop(r);
 	else
 		end_with(r, verdict);
+}
+
+/* The job is another's, or will be soon: write nothing, touch nothing. */
+static void
+let_go(struct run *r)
+{
+	outbox_free(r->outbox);
+	r->outbox = NULL;
+	perform(r, engine_handle(&r->engine, r->plan.states, r->plan.n,
+	    JOB_LOST, -1));
 }
 
 /* What became of what was handed to the batch. */
@@ -377,11 +390,8 @@ fate(void *arg, enum outbox_fate fate)
 	char		 path[FILE_PATH];
 
 	if (fate == OUTBOX_LOST) {
-		outbox_free(r->outbox);
-		r->outbox = NULL;
 		if (r->began && !r->ending) {
-			perform(r, engine_handle(&r->engine, r->plan.states, r->plan.n,
-			    JOB_LOST, -1));
+			let_go(r);
 			return;
 		}
 		log_info("job %s: lost: it is another's by now", r->id);
@@ -549,6 +559,9 @@ on_end(void *arg, const struct child_end *end)
 
 	p->child = NULL;
 	all->children--;
+	/* Others may have the job by now. */
+	if (end->why == CHILD_FENCED || !child_trusted())
+		let_go(p->run);
 	settle(p, end, engine_judge(end, p->said->rejects, p->said->retries));
 	advance_all(all);
 }
@@ -615,11 +628,12 @@ make_env(const struct run *r, const struct part *p)
 		.cores = share_of_cores(r, p), .dir = r->work.path,
 		.share = conf->share, .site = conf->environment
 	};
-	char			*store, **env;
+	char			 name[RESULTS_STORE], *store, **env;
 
 	if (!uuid_equal(&r->job.upload_id, &zero))
 		facts.upload = &r->upload;
-	xasprintf(&store, "%s/%s", r->work.path, RESULTS_STORE);
+	results_store(r->job.token, name);
+	xasprintf(&store, "%s/%s", r->work.path, name);
 	facts.store = store;
 	env = env_new(&facts);
 	free(store);
@@ -637,7 +651,7 @@ launch(struct part *p)
 	};
 	struct child_spec	 spec = {
 		.argv = make_argv(r, s), .envp = make_env(r, p),
-		.dir = r->work.path, .dirfd = r->work.dir,
+		.dir = r->work.path,
 		.limit_s = s->limit_s, .silence_s = r->pipeline->silence_s,
 		.memory = r->pipeline->memory, .written = room(r),
 		.network = s->network
@@ -746,6 +760,10 @@ handle(struct run *r, enum engine_event event)
 {
 	if (r->ending)
 		return;
+	if (event == JOB_LOST && r->began) {
+		let_go(r);
+		return;
+	}
 	if (r->began) {
 		perform(r, engine_handle(&r->engine, r->plan.states, r->plan.n, event,
 		    -1));
@@ -1006,8 +1024,6 @@ runs_lose(struct runs *all)
 			drop(r);
 			continue;
 		}
-		outbox_free(r->outbox);
-		r->outbox = NULL;
 		handle(r, JOB_LOST);
 	}
 }

@@ -28,6 +28,8 @@ struct runs_tools {
 	const struct conf *conf;
 	const struct sandbox *sandbox;
 	void		(*ended)(void *);	/* a run has: there is a slot */
+	void		(*lost)(void *);	/* a job was let go, though it
+						   may still be ours */
 	void		*arg;
 };
 

@@ -67,6 +67,7 @@ struct sweep {
 	struct uuid	 upload;	/* looked at last */
 	DIR		*dir;		/* that is gone through */
 	unsigned int	 bucket;	/* 0..255, of uploads/ */
+	unsigned int	 looks;		/* at entries, left in this turn */
 	unsigned int	 jobs, files;	/* removed in this sweep */
 
 	char		**gone;		/* paths to be removed */
@@ -386,8 +387,8 @@ upload_is_left(struct sweep *s, const char *name)
 }
 
 /*
- * Look at some more entries of the directory PATH below the root.  1: there
- * are more; 0: that was all; -1.
+ * Look at more entries of the directory PATH below the root, as many as this
+ * turn may.  1: there are more; 0: that was all; -1.
  */
 static int
 look_through(struct sweep *s, const char *path,
@@ -395,12 +396,12 @@ look_through(struct sweep *s, const char *path,
 {
 	struct dirent	*entry;
 	char		 name[FILE_PATH];
-	int		 i, rc;
+	int		 rc;
 
 	snprintf(name, sizeof(name), "%.200s/%s", s->conf->root, path);
 	if (s->dir == NULL && (s->dir = opendir(name)) == NULL)
 		return 0;
-	for (i = 0; i < ROWS; i++) {
+	for (; s->looks > 0; s->looks--) {
 		if ((entry = readdir(s->dir)) == NULL) {
 			closedir(s->dir);
 			s->dir = NULL;
@@ -433,12 +434,12 @@ lost_uploads(struct sweep *s)
 	char	 path[32];
 	int	 rc;
 
-	if (s->bucket == 256)
-		return 0;
-	snprintf(path, sizeof(path), "uploads/%02x", s->bucket);
-	if ((rc = look_through(s, path, upload_is_left)) == 0)
-		s->bucket++;
-	return rc == -1 ? -1 : 1;
+	for (; s->bucket < 256; s->bucket++) {
+		snprintf(path, sizeof(path), "uploads/%02x", s->bucket);
+		if ((rc = look_through(s, path, upload_is_left)) != 0)
+			return rc;
+	}
+	return 0;
 }
 
 /* ---- a sweep -------------------------------------------------------------- */
@@ -468,9 +469,11 @@ static void
 turn(void *arg)
 {
 	struct sweep	*s = arg;
-	int		 rc = chores[s->chore](s);
+	int		 rc;
 
 	s->timer = NULL;
+	s->looks = ROWS;
+	rc = chores[s->chore](s);
 	if (rc == 0)
 		s->chore++;
 	/* Without the database there is no telling what may go. */

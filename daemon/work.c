@@ -62,6 +62,7 @@ work_open(struct work *w, const char *root, const struct uuid *job)
 		w->dir = -1;
 		return 1;
 	}
+	flock(w->dir, LOCK_UN);
 	if (mkdirat(w->dir, "tmp", 0700) == -1 && errno != EEXIST) {
 		log_warn("%s/tmp", w->path);
 		return -1;

@@ -5,12 +5,12 @@
  *	tmp/		TMPDIR
  *	log		what stages write to descriptors 1 and 2
  *	results stored	see results.h
- *	store/		see results.h
+ *	store-TOKEN/	see results.h
  *
  * It is kept until the job has ended well, so that a job that is taken over
- * finds what its finished stages have made.  Whoever runs the job holds a lock
- * on it, and so does each keeper (child.h): a second run begins when nothing
- * of the first one is left.
+ * finds what its finished stages have made.  Keepers (child.h) hold a lock on
+ * it: a second run begins when no program of the first one is left.  Not the
+ * daemon, which may be stopped while its lease runs out.
  */
 
 #ifndef MILLRACE_WORK_H
@@ -26,7 +26,7 @@
 #define WORK_LOG_MAX	(1024 * 1024)
 
 struct work {
-	int		 dir;		/* open and locked; -1 */
+	int		 dir;		/* open; -1 */
 	char		*path;		/* absolute */
 	bool		 fresh;		/* it was made by work_open */
 	int		 log;		/* -1: cannot be written */
@@ -34,9 +34,8 @@ struct work {
 };
 
 /*
- * work_open	Make it if need be, and lock it.  0; 1: another run still
- *		holds the lock, try again; -1 (said).  Fill *W with
- *		WORK_NONE before.
+ * work_open	Make it if need be.  0; 1: programs of another run are still
+ *		there, try again; -1 (said).  Fill *W with WORK_NONE before.
  * work_input	Give it the upload ID as its input.  0; 1: there is no such
  *		file; -1 (said).
  * work_log	Append to its log.
