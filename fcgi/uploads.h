@@ -11,10 +11,13 @@
 
 struct req;
 
-/* uploads_open	Load what tells types of files; fatal when it is not there. */
+/*
+ * uploads_open	Load what tells types of files; fatal when it is not there.
+ *		Before the workers are made, so that they share it.
+ */
 void	uploads_open(void);
 
-/* The handlers, named as in wire terms: see millrace-api(7). */
+/* The handlers; millrace-api(7) tells what they take. */
 int	uploads_submit(struct req *);	/* POST /api/v1/jobs */
 int	uploads_process(struct req *);	/* POST /process */
 
