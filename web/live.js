@@ -238,9 +238,11 @@ export class Live {
 		if (this.place === null)
 			return this.#startPolling(
 			    "Other pages of this browser use all streams.");
-		const url = await this.#streamUrl();
+		const url = await this.#streamUrl().catch(() => null);
 		if (turn !== this.turn)
 			return;
+		if (url === null)
+			return this.#refused();		/* no ticket to be had */
 		this.source = new EventSource(url, {
 			withCredentials: this.options.credentials === "include",
 		});

@@ -383,6 +383,16 @@ async function tickets() {
 	is(newest().url, "http://site.test/stream?ticket=t1",
 	    "a ticket is made for the stream");
 	t.live.close();
+	const u = await follow({ ticket: async () => {
+		if (++n < 4)
+			throw new Error("no ticket");
+		return `t${n}`;
+	} });
+	answer = async () => json(job(1));
+	await pass(5000);
+	is(newest()?.url, "http://site.test/stream?ticket=t4",
+	    "when it cannot be had, it is asked for again");
+	u.live.close();
 }
 
 async function places() {
