@@ -360,6 +360,14 @@ phase_of(struct req *r, const struct job *job, const struct step *step)
 	    p->stages[step->position].phase : step->stage;
 }
 
+/* The one that runs; how far it is stands in the job's row. */
+static bool
+is_now(const struct job *job, const struct step *s)
+{
+	return s->state == STEP_RUNNING && s->item[0] == '\0' &&
+	    strcmp(s->stage, job->stage) == 0;
+}
+
 static struct json_object *
 step_object(struct req *r, const struct job *job, const struct step *s)
 {
@@ -369,7 +377,8 @@ step_object(struct req *r, const struct job *job, const struct step *s)
 	put_text(o, "phase", phase_of(r, job, s));
 	put_or_null(o, "item", s->item);
 	put_text(o, "state", step_state_name(s->state));
-	put_percent(o, "percent", s->percent);
+	put_percent(o, "percent", is_now(job, s) ? job->stage_progress :
+	    s->percent);
 	put_number(o, "attempt", s->attempt);
 	put_time(o, "started_at", s->started_at, DB_TIME_MILLISECONDS);
 	put_time(o, "ended_at", s->ended_at, DB_TIME_MILLISECONDS);
@@ -481,7 +490,7 @@ jobs_artifacts(struct req *r)
 		put_text(one, "sha256", list[i].sha256);
 		put_text(one, "url", req_printf(r,
 		    "%s/api/v1/jobs/%s/artifacts/%s", r->site->conf->prefix,
-		    id, list[i].name));
+		    id, reply_path(r, list[i].name)));
 		json_object_array_add(items, one);
 	}
 	free(list);

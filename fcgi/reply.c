@@ -84,9 +84,8 @@ reply_empty(struct req *r, int status)
 	return 0;
 }
 
-/* Percent-encode what may not stand in a path (RFC 3986). */
-static char *
-encode_path(struct req *r, const char *path)
+char *
+reply_path(struct req *r, const char *path)
 {
 	static const char	 plain[] =
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -110,10 +109,10 @@ reply_file(struct req *r, const char *path, const char *name, const char *type)
 	const char	*plain = strrchr(name, '/');
 
 	plain = plain == NULL ? name : plain + 1;
-	req_header(r, "X-Accel-Redirect", "/.storage/%s", encode_path(r, path));
+	req_header(r, "X-Accel-Redirect", "/.storage/%s", reply_path(r, path));
 	/* RFC 6266: the encoded form alone, so that nothing needs quoting. */
 	req_header(r, "Content-Disposition", "inline; filename*=UTF-8''%s",
-	    encode_path(r, plain));
+	    reply_path(r, plain));
 	req_reply(r, 200, type[0] != '\0' ? type : "application/octet-stream",
 	    NULL, 0);
 	return 0;

@@ -17,6 +17,8 @@ struct req;
  * reply_empty	Send STATUS without a body.  Returns 0.
  * reply_file	Let nginx send PATH (below the storage root), with ranges.
  *		NAME is what a browser shall call it.  Returns 0.
+ * reply_path	A path with what may not stand in a URL percent-encoded
+ *		(RFC 3986); lives as long as the request.
  * reply_problem Send an application/problem+json; route.c calls it.
  */
 int	reply_json(struct req *, int status, struct json_object *);
@@ -24,6 +26,7 @@ int	reply_cached(struct req *, struct json_object *);
 int	reply_empty(struct req *, int status);
 int	reply_file(struct req *, const char *path, const char *name,
 	    const char *type);
+char	*reply_path(struct req *, const char *);
 void	reply_problem(struct req *, int status, const char *detail);
 
 /*

@@ -158,7 +158,8 @@ CREATE TABLE event (
 CREATE TABLE step (
 	job_id	 BINARY(16) NOT NULL,
 	position SMALLINT UNSIGNED NOT NULL,		-- in the pipeline, from 0
-	item	 VARCHAR(255) NOT NULL DEFAULT '',	-- '' but for "each"
+	item	 VARCHAR(255) COLLATE utf8mb4_bin NOT NULL
+		     DEFAULT '',			-- '' but for "each"
 	stage	 VARCHAR(31) NOT NULL,			-- as in the pipeline
 	args	 VARCHAR(1023) NOT NULL DEFAULT '',	-- of the item
 	state	 ENUM('waiting', 'running', 'done', 'failed') NOT NULL
@@ -178,7 +179,7 @@ CREATE TABLE step (
 CREATE TABLE artifact (
 	job_id	 BINARY(16) NOT NULL,
 	position INT UNSIGNED NOT NULL,			-- 0: the main one
-	name	 VARCHAR(255) NOT NULL,			-- as in the URL
+	name	 VARCHAR(255) COLLATE utf8mb4_bin NOT NULL,	-- as in the URL
 	path	 VARCHAR(511) NOT NULL,			-- below the storage root
 	type	 VARCHAR(127) NOT NULL DEFAULT '',
 	size	 BIGINT UNSIGNED NOT NULL,		-- bytes

@@ -58,6 +58,8 @@ for my $n (10, 20, 30) {
 	is_deeply($rig->job($job, as => $ana), $e->{json},
 	    'polling gives the same object as the stream');
 }
+is($rig->get("/api/v1/jobs/$job/steps", as => $ana)->json->{items}[0]{percent},
+    30, 'its step is as far');
 $rig->tell($job, 'end');
 my @rest = $s->until_end(timeout => 30);
 is($rest[-1]{json}{status}, 'completed', 'the last event is the end');
