@@ -35,7 +35,8 @@ usage(FILE *to, const char *program)
 struct site *
 site_open(int argc, char **argv, const char *program)
 {
-	struct site	*site = xcalloc(1, sizeof(*site));
+	static struct site the_site;	/* of this process */
+	struct site	*site = &the_site;
 	const char	*socket_path = NULL;
 	int		 c, check_only = 0;
 

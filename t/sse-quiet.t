@@ -32,15 +32,15 @@ sub follow { $rig->stream('/jobs/' . $_[0]->id . '/stream') }
 is(asked_in(2), 0, 'nobody watches: nothing is asked');
 my $first = follow($jobs[0]);
 is($first->next->{event}, 'status', 'one stream');
-# Ten ticks, and the sweep.
-my $n = asked_in(5);
-cmp_ok($n, '>=', 9, 'about two questions a second');
-cmp_ok($n, '<=', 13, 'and no more');
+# Six ticks, and perhaps the sweep.
+my $n = asked_in(3);
+cmp_ok($n, '>=', 5, 'about two questions a second');
+cmp_ok($n, '<=', 8, 'and no more');
 my @streams = map { follow($jobs[$_ % @jobs]) } 1 .. 300;
 is($_->next->{event}, 'status', '300 streams') for @streams[0, -1];
-$n = asked_in(5);
-cmp_ok($n, '>=', 9, 'are as many questions');
-cmp_ok($n, '<=', 13, 'as one');
+$n = asked_in(3);
+cmp_ok($n, '>=', 5, 'are as many questions');
+cmp_ok($n, '<=', 8, 'as one');
 
 # What did change is asked for in few more, whatever the number of jobs.
 $rig->sql(join '', 'START TRANSACTION;', (map { $_->change(progress => 50) }

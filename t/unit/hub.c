@@ -418,6 +418,7 @@ a_reader_that_takes_nothing_is_closed(void **state)
 	publish(1, 1, FRAME_MORE);
 	wait_s(58);
 	assert_false(readers[5].ended);
+	hub_writable(hub, 5);		/* it takes none, after all */
 	wait_s(8);
 	assert_true(readers[5].ended);
 	assert_int_equal(readers[5].why, HUB_STALLED);
@@ -616,6 +617,26 @@ a_hot_job_goes_out_in_slices(void **state)
 	assert_string_equal(text_of(3998), "<3;$");
 	assert_int_equal(hub_size(hub), 1);
 	assert_int_equal(nneeds, 0);
+}
+
+static void
+the_end_of_a_hot_job_comes_first(void **state)
+{
+	int	 fd, ended = 0;
+
+	(void)state;
+	for (fd = 5; fd < 5 + MANY; fd++)
+		join(fd, 1 + (unsigned int)fd % 2, 0, 0);
+	publish(1, 1, FRAME_MORE);
+	publish(2, 1, FRAME_LAST);
+	assert_true(hub_slice(hub));
+	for (fd = 5; fd < 5 + MANY; fd++)
+		ended += readers[fd].ended;
+	assert_int_equal(ended, 500);
+	while (hub_slice(hub))
+		;
+	for (fd = 5; fd < 5 + MANY; fd++)
+		assert_string_equal(text_of(fd), fd % 2 ? "<1;$" : "<1;");
 }
 
 static void
@@ -831,6 +852,7 @@ main(void)
 		T(a_notice_reaches_all),
 		T(a_long_frame_is_several_records),
 		T(a_hot_job_goes_out_in_slices),
+		T(the_end_of_a_hot_job_comes_first),
 		T(many_events_of_a_hot_job_are_not_dropped),
 		T(nothing_is_lost_in_any_order),
 	};
