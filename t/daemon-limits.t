@@ -14,7 +14,7 @@ my $rig = Rig->new
     ->pipeline('talks', "silence 2s\nstage talk 100 60s talk\n")
     ->pipeline('memory', "memory 128m\nstage eat 100 30s eat\n")
     ->pipeline('file', "written 1m\nstage fill 100 30s fill\n")
-    ->pipeline('bomb', "stage bomb 100 4s bomb\n")
+    ->pipeline('bomb', "stage bomb 100 6s bomb\n")
     ->pipeline('quick', "stage quick 100 30s quick\n")
     ->stage('sleep-on', "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n")
     ->stage('talk', "#!/bin/sh\nfor i in 1 2 3 4 5 6; do\n" .
@@ -25,7 +25,8 @@ my @all;
 push @all, 'x' x 10_000_000 while 1;
 EOT
     ->stage('fill', "#!/bin/sh\nexec head -c 2000000 /dev/zero >big\n")
-    ->stage('bomb', "#!/usr/bin/perl\n\$0 = 'bomb'; while (1) { fork }\n")
+    ->stage('bomb', "#!/usr/bin/perl\n\$0 = 'bomb';\n" .
+	"while (1) { fork // select undef, undef, undef, 0.05 }\n")
     ->stage('quick', "#!/bin/sh\n")
     ->start;
 my $ana = $rig->user('ana');
