@@ -226,7 +226,7 @@ my $p = '/tools/mill.race';
 is($rig->get("$p/")->{status}, 200, 'pages below a path');
 is($rig->get($p)->{headers}{location}, "$p/", 'with a slash');
 is($rig->get("$p/health")->{status}, 200, 'the programs, too');
-is($rig->get("$p/jobs/x/stream")->{status}, 400, 'and streams');
+is($rig->get("$p/jobs/x/stream")->{status}, 401, 'and streams');
 is_problem($rig->get($_), 404, "$_ is not ours") for '/', '/health',
     '/api/v1/jobs', "/jobs/$id", '/tools/millxrace/health';
 
