@@ -1,4 +1,5 @@
 # What a stage program is told, what it may say, and what becomes of it.
+# This is slow: it waits for limits to pass.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
 # Real videos become what a player can play; what is no whole video is refused
-# in clear words, without another try.
+# in clear words, without another try.  This is slow: it makes videos.
 
 use strict;
 use warnings;
