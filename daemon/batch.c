@@ -50,6 +50,7 @@ struct outbox {
 	struct step	*plans, *steps;
 	size_t		 nplans, nsteps, room;
 	bool		 forgets;	/* what the database has of them */
+	bool		 recovers;
 	bool		 ends;
 	struct outbox_end end;
 	bool		 unsure;	/* what waits may have been written */
@@ -110,7 +111,7 @@ drop_steps(struct outbox *o)
 	free(o->steps);
 	o->plans = o->steps = NULL;
 	o->nplans = o->nsteps = o->room = 0;
-	o->forgets = false;
+	o->forgets = o->recovers = false;
 }
 
 void
@@ -200,6 +201,12 @@ outbox_step(struct outbox *o, const struct step *step)
 	o->steps[o->nsteps++] = *step;
 }
 
+void
+outbox_recovered(struct outbox *o)
+{
+	o->recovers = true;
+}
+
 static char *
 copy(const char *text)
 {
@@ -267,6 +274,8 @@ write_outbox(struct db *db, struct outbox *o)
 	size_t	 i, n = o->ends ? o->nletters - 1 : o->nletters;
 	int	 rc;
 
+	if (o->recovers && (rc = job_recovered(db, &o->id, o->token)) != 1)
+		return rc;
 	for (i = 0; i < n; i++) {
 		if ((rc = job_progress(db, &o->letters[i].news)) != 1)
 			return rc;

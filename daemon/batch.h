@@ -51,7 +51,9 @@ struct outbox_end {
  * outbox_forget	The job starts from the beginning: steps that the database
  *		has go.
  * outbox_plan	A new step, that waits.  Each only once.
- * outbox_step	A step as it is now.  These three go out with the next news.
+ * outbox_step	A step as it is now.
+ * outbox_recovered The job got past where it crashed before.  These four go out
+ *		with the next news.
  * outbox_end	The last word, with the last news.
  */
 struct batch	*batch_new(struct loop *, struct db *);
@@ -64,6 +66,7 @@ void		 outbox_news(struct outbox *, const struct job_news *);
 void		 outbox_forget(struct outbox *);
 void		 outbox_plan(struct outbox *, const struct step *);
 void		 outbox_step(struct outbox *, const struct step *);
+void		 outbox_recovered(struct outbox *);
 void		 outbox_end(struct outbox *, const struct outbox_end *);
 
 #endif

@@ -730,6 +730,14 @@ close_all(struct millraced *d)
 	conf_free(d->conf);
 }
 
+static int
+close_check(struct millraced *d)
+{
+	pipeline_free(d->pipelines);
+	conf_free(d->conf);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -740,7 +748,7 @@ main(int argc, char **argv)
 	options(&d, argc, argv);
 	load_conf(&d);
 	if (d.check_only)
-		return 0;		/* millraced -n: all of it was read */
+		return close_check(&d);	/* millraced -n: all of it was read */
 
 	umask(027);
 	d.loop = loop_new();

@@ -522,6 +522,16 @@ give_reason(struct part *p, const struct child_end *end,
 		reason_final(event, n, r->why, sizeof(r->why));
 }
 
+/* Three crashes at one place set a job aside, not three in all its life. */
+static void
+recover(struct run *r)
+{
+	if (r->job.crashes == 0 || r->outbox == NULL)
+		return;
+	outbox_recovered(r->outbox);
+	r->job.crashes = r->engine.crashes = 0;
+}
+
 /* A stage has ended, in one way or another. */
 static void
 settle(struct part *p, const struct child_end *end, enum engine_event event)
@@ -539,6 +549,8 @@ settle(struct part *p, const struct child_end *end, enum engine_event event)
 	if (event == STEP_AGAIN)
 		r->retry_s = p->said->retry_s;
 	r->engine.owes = results_owed(&r->results) != NULL;
+	if (event == STEP_OK && stage_of(p)->kind != STAGE_ALWAYS)
+		recover(r);
 	actions = engine_handle(&r->engine, r->plan.states, r->plan.n, event,
 	    (int)p->at);
 	if (kept && event != STEP_OK && r->engine.verdict != before)

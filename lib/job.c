@@ -796,6 +796,15 @@ job_crashed(struct db *db, const struct job_news *n, const char *why,
 }
 
 int
+job_recovered(struct db *db, const struct uuid *id, uint64_t token)
+{
+	static const char	 sql[] =
+	    "UPDATE job SET crashes = 0" NEWS_FENCE;
+
+	return (int)db_exec(db, sql, FENCE_TYPES, id, token);
+}
+
+int
 job_give_back(struct db *db, const struct job_news *n)
 {
 	static const char	 sql[] =

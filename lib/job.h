@@ -152,6 +152,8 @@ struct job_news {
  * job_again	Back to pending, to be claimed after DELAY_S; counted as an
  *		attempt.
  * job_crashed	The same, counted as a crash.
+ * job_recovered The job got past where it crashed: its crashes are forgotten.
+ *		The one of these without an event.
  * job_give_back Back to pending at once, counted as nothing.
  * job_stopped	A running job was cancelled and its processes are gone.
  */
@@ -163,6 +165,7 @@ int	 job_again(struct db *, const struct job_news *, const char *why,
 	    unsigned int delay_s);
 int	 job_crashed(struct db *, const struct job_news *, const char *why,
 	    unsigned int delay_s);
+int	 job_recovered(struct db *, const struct uuid *, uint64_t token);
 int	 job_give_back(struct db *, const struct job_news *);
 int	 job_stopped(struct db *, const struct job_news *);
 
