@@ -8,7 +8,15 @@ use File::Temp qw(tempdir);
 use Rig;
 use Test::More;
 
-my $rig = Rig->new
+my $rig = Rig->new->with_stages
+    ->stage('give', <<'EOT')
+#!/bin/sh
+printf '<script>alert(1)</script>' >page.html
+printf 0123456789 >digits
+echo 'result page.html page.html text/html' >&3
+echo 'result 0%2f9?&+.bin digits' >&3
+EOT
+    ->pipeline('give', "stage give 50 30s give\nstage store 50 30s store\n")
     ->conf('site', origins => 'https://app.example http://b.example:81',
 	trusted_proxies => '127.0.0.1')
     ->conf('upload', max_size => '1m')
@@ -218,6 +226,48 @@ for my $path ('/process', '/api/v1/jobs') {
 	    "$path: refused before the body is sent");
 }
 
+# ---- results ----------------------------------------------------------------
+
+my ($ana, $bob) = ($rig->user('ana'), $rig->user('bob'));
+my $job = $rig->submit('give', as => $ana);
+is($rig->ended($job, as => $ana)->{status}, 'completed', 'a job has results')
+    or diag $rig->job($job, as => $ana)->{error_message};
+my $page = "/api/v1/jobs/$job/artifacts/page.html";
+my $digits = "/api/v1/jobs/$job/artifacts/0%252f9%3F&%2B.bin";
+$r = $rig->get($page, as => $ana, headers => { 'X-Request-Id' => 'page' });
+is($r->{body}, '<script>alert(1)</script>', 'a result');
+is($r->{headers}{'x-request-id'}, 'page', 'with the name of the request');
+is($r->{headers}{'content-security-policy'}, "default-src 'none'; sandbox",
+    'that is no page of this site');
+is($r->{headers}{'x-content-type-options'}, 'nosniff', 'nor guessed at');
+no_doubles($r, 'a result');
+is($rig->get($page, as => $ana,
+    headers => { 'If-None-Match' => $r->{headers}{etag} })->{status}, 304,
+    'not sent again when it is there');
+$r = $rig->get($digits, as => $ana, headers => { Range => 'bytes=2-4' });
+is("$r->{status} $r->{body}", '206 234', 'a part of one');
+is($r->{headers}{'content-range'}, 'bytes 2-4/10', 'of the whole');
+$r = $rig->get($digits, as => $ana, headers => { Range => 'bytes=20-' });
+is_problem($r, 416, 'a part that is not there');
+is($r->{headers}{'content-range'}, 'bytes */10', 'with what is');
+is_problem($rig->get($page, as => $bob), 404, 'of somebody else');
+is_problem($rig->get($page), 401, 'of nobody');
+is_problem($rig->get("/api/v1/jobs/$job/artifacts/..%2f..%2fpage.html",
+    as => $ana), 400, 'of another directory');
+
+# ---- the scheme that a proxy saw --------------------------------------------
+
+sub cookie {
+	my (%headers) = @_;
+	return $rig->post('/api/v1/auth/login', headers => \%headers,
+	    json => { name => 'ana', password => $ana->{password} })
+	    ->{headers}{'set-cookie'} // '';
+}
+like(cookie('X-Forwarded-Proto' => 'https'), qr/__Host-millrace=.*Secure/,
+    'https, says the trusted proxy');
+unlike(cookie('X-Forwarded-Proto' => 'gopher'), qr/__Host-/,
+    'a scheme that is none');
+
 # ---- below a path -----------------------------------------------------------
 
 undef $rig;
@@ -227,6 +277,11 @@ is($rig->get("$p/")->{status}, 200, 'pages below a path');
 is($rig->get($p)->{headers}{location}, "$p/", 'with a slash');
 is($rig->get("$p/health")->{status}, 200, 'the programs, too');
 is($rig->get("$p/jobs/x/stream")->{status}, 401, 'and streams');
+$ana = $rig->user('ana');
+unlike($rig->post("$p/api/v1/auth/login", json => { name => 'ana',
+    password => $ana->{password} },
+    headers => { 'X-Forwarded-Proto' => 'https' })->{headers}{'set-cookie'},
+    qr/__Host-/, 'a proxy that nobody trusts is not believed');
 is_problem($rig->get($_), 404, "$_ is not ours") for '/', '/health',
     '/api/v1/jobs', "/jobs/$id", '/tools/millxrace/health';
 
