@@ -169,6 +169,11 @@ sub is_healthy {
 
 sub _launch_lives {
 	my ($self) = @_;
+	my $log = _read("$self->{dir}/launch.log") // '';
+	if ($log =~ /(?:.* (\w+): exited with status \d+\n.*){5}/s) {
+		$self->diagnose;
+		die "$1 does not stay up\n";
+	}
 	return unless waitpid($self->{launch}, POSIX::WNOHANG()) > 0;
 	delete $self->{launch};
 	die "the stack did not start:\n" . _tail("$self->{dir}/launch.log");
