@@ -9,6 +9,7 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Path qw(make_path);
 use File::Temp qw(tempdir);
+use IO::Handle;
 use JSON::PP;
 use POSIX ();
 use Test::More;
@@ -60,47 +61,64 @@ sub get {
 	return scalar `curl -s -H 'Authorization: Bearer $_[1]' '$url'`;
 }
 
+# Not a terminal: plain lines.
 my $began = time;
-my ($exit, $text) = demo('--no-install', '--detach', '--json');
+my ($exit, $text) = demo('--no-install', '--detach');
 is($exit, 0, 'exit status 0') or diag $text;
 cmp_ok(time - $began, '<', 150, 'within two minutes and a half, build included');
-my $it = eval { decode_json($text) } // {};
-is($it->{job_status}, 'completed', 'the sample went through');
-like($it->{url} // '', qr{^http://127\.0\.0\.1:\d+$}, 'a URL');
-ok(length($it->{password} // ''), 'a password');
+like($text, qr/^   $_ +✓ [\d.]+ s$/m, "$_ has a line")
+    for qw(uploading transcoding validation packaging storage);
+unlike($text, qr/\e/, 'in plain text');
+my ($url, $id) = $text =~
+    m{Play it: (http://127\.0\.0\.1:\d+)/#/jobs/([0-9a-f-]{36})$}m;
+ok($id, 'and where to play the result');
 is((stat "$copy/run/token")[2] & 0777, 0600, 'a token for its owner alone');
 open my $f, '<', "$copy/run/token" or die $!;
 chomp(my $token = <$f>);
-my $job = decode_json(get("$it->{url}/api/v1/jobs/$it->{job_id}/status",
-    $token));
+my $job = decode_json(get("$url/api/v1/jobs/$id/status", $token));
 is($job->{progress_percentage}, 100, 'the API says so, too');
-like(get("$it->{url}/api/v1/jobs/$it->{job_id}/artifacts/$job->{output_file}",
-    $token), qr/^#EXTM3U/, 'the result is a playlist');
+like(get("$url/api/v1/jobs/$id/artifacts/$job->{output_file}", $token),
+    qr/^#EXTM3U/, 'the result is a playlist');
 
 # ---- idempotent -------------------------------------------------------------
 
 ($exit, $text) = demo('--no-install');
 is($exit, 0, 'a second start');
-like($text, qr{already running, process \d+: \Q$it->{url}\E/},
-    'says that it runs');
+like($text, qr{already running, process \d+: \Q$url\E/}, 'says that it runs');
+my $it = decode_json((demo('--json'))[1]);
+is($it->{url}, $url, 'where, for programs');
+is($it->{token_file}, "$copy/run/token", 'and with which token');
 ($exit, $text) = demo('status');
 is($exit, 0, 'status');
 like($text, qr/^millraced \d+$/m, 'with the programs');
 
-# ---- after all of it was killed ---------------------------------------------
+# ---- after all of it was killed, on a terminal ------------------------------
 
 kill 'KILL', left();
-$began = time;
-($exit, $text) = demo('--no-install');
-is($exit, 0, 'it heals, and without a terminal ends after the job')
-    or diag $text;
-like($text, qr/^ ready in (\d+)\.\d s$/m, 'ready');
-cmp_ok($text =~ /^ ready in ([\d.]+) s$/m ? $1 : 99, '<', 15, 'soon');
-like($text, qr/^   uploading +✓ [\d.]+ s$/m, 'each phase has a line');
-unlike($text, qr/\e/, 'in plain text');
-is_deeply([ left() ], [], 'nothing is left of it');
-($exit, $text) = demo('status');
-is($exit, 1, 'status says that nothing runs');
+my $screen = "$base/screen";
+open my $keys, '|-', 'sh', '-c', 'exec "$@" >/dev/null', 'sh',
+    'script', '-qefc',
+    join(' ', map { "'$_'" } @as, "$copy/demo", '--no-install'), $screen
+    or die "script: $!\n";
+$keys->autoflush;
+my $end = time + 120;
+until (screen() =~ /Ctrl-C ends all of it/ || time > $end) {
+	select undef, undef, undef, 0.1;
+}
+like(screen(), qr/ready in [\d.]+ s/, 'it heals');
+cmp_ok(screen() =~ /ready in ([\d.]+) s/ ? $1 : 99, '<', 15, 'soon');
+like(screen(), qr/transcoding +▶ +\d+ % █/, 'a bar moves');
+print $keys "\cC";
+close $keys;
+is($? >> 8, 0, 'Ctrl-C: exit status 0, since the sample was done');
+is_deeply([ left() ], [], 'and nothing is left');
+is((demo('status'))[0], 1, 'status says that nothing runs');
+
+sub screen {
+	open my $f, '<', $screen or return '';
+	local $/;
+	return <$f> // '';
+}
 
 # ---- and away ---------------------------------------------------------------
 
