@@ -40,7 +40,7 @@ enum { V1, PROCESS };			/* their places there */
 struct follow {
 	struct site		 site;		/* first */
 	struct viewers		*viewers;
-	struct job		*jobs;		/* FOLLOW_BATCH, by follow_fetch */
+	struct job		*jobs;		/* by follow_fetch */
 	size_t			 njobs;
 	enum follow_later	 later;		/* of the request in hand */
 	uint32_t		 serial;	/* likewise */
@@ -78,7 +78,7 @@ follow_db(struct follow *f)
 	return f->site.db;
 }
 
-/* ---- jobs ----------------------------------------------------------------- */
+/* ---- jobs ---------------------------------------------------------------- */
 
 /* The part of a path that is an id, if there is one. */
 static bool
@@ -149,7 +149,7 @@ find_job(const struct follow *f, const struct uuid *id)
 	return NULL;
 }
 
-/* ---- handlers ------------------------------------------------------------- */
+/* ---- handlers ------------------------------------------------------------ */
 
 /* Where a stream is to begin. */
 enum from {
@@ -341,7 +341,7 @@ static const struct route later_routes[] = {
 	{ NULL }
 };
 
-/* ---- answering ------------------------------------------------------------ */
+/* ---- answering ----------------------------------------------------------- */
 
 /* The status of a reply in CGI text, which begins "Status: 200". */
 static int

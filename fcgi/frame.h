@@ -28,8 +28,8 @@ enum frame_type {
 struct frame {
 	unsigned int	refs;
 	unsigned int	events;		/* of the job, in it */
-	uint64_t	born_ms;	/* monotonic, when its event was recorded;
-					   0: not to be measured */
+	uint64_t	born_ms;	/* when its event was recorded, by the
+					   monotonic clock; 0: never mind */
 	bool		last;		/* ends the request */
 	size_t		len;
 	unsigned char	bytes[];

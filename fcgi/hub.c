@@ -87,7 +87,7 @@ struct fan_event {
 struct fan {
 	struct topic	*topic;
 	struct fan	*next;		/* in hub->fans */
-	int		 cursor;	/* stream to visit next; NONE: round over */
+	int		 cursor;	/* stream to visit next, or NONE */
 	unsigned int	 n;
 	unsigned int	 whole;		/* of them were there when it began */
 	struct fan_event events[FAN_EVENTS];
@@ -97,7 +97,7 @@ struct hub {
 	const struct hub_io *io;
 	void		*arg;
 	uint64_t	 start_ms, now_ms;
-	uint32_t	 beat;		/* the one that was seen to last */
+	uint32_t	 beat;		/* the last that was seen to */
 	uint32_t	 keepalive, stalled, reading;	/* beats */
 	uint32_t	 cycle;		/* beats in which all are looked at */
 	unsigned int	 hot, slice;	/* as in struct hub_settings */
@@ -159,7 +159,7 @@ hub_stats(const struct hub *hub)
 	return &hub->stats;
 }
 
-/* ---- topics --------------------------------------------------------------- */
+/* ---- topics -------------------------------------------------------------- */
 
 static struct topic *
 find_topic(const struct hub *hub, const struct uuid *job)
@@ -248,7 +248,7 @@ unlink_stream(struct hub *hub, int fd)
 		free_topic(hub, t);
 }
 
-/* ---- the end of a connection ---------------------------------------------- */
+/* ---- the end of a connection --------------------------------------------- */
 
 static void
 end(struct hub *hub, int fd, enum hub_why why)
@@ -276,7 +276,7 @@ end(struct hub *hub, int fd, enum hub_why why)
 	hub->io->ended(hub->arg, &e);
 }
 
-/* ---- sending -------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------- */
 
 /* The frame in hand was sent whole. */
 static void
@@ -402,7 +402,7 @@ put_last(struct hub *hub, int fd, struct frame *f, enum hub_why why)
 	put(hub, fd, f);
 }
 
-/* ---- connections ---------------------------------------------------------- */
+/* ---- connections --------------------------------------------------------- */
 
 static void
 grow(struct hub *hub, int fd)
@@ -551,7 +551,7 @@ hub_gone(struct hub *hub, int fd)
 		end(hub, fd, HUB_LEFT);
 }
 
-/* ---- events --------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------- */
 
 /* Give a stream one event, if it is its next.  false: the stream has ended. */
 static bool
@@ -768,7 +768,7 @@ hub_revoke(struct hub *hub, const uint32_t *viewers, size_t n)
 	}
 }
 
-/* ---- time ----------------------------------------------------------------- */
+/* ---- time ---------------------------------------------------------------- */
 
 void
 hub_notice(struct hub *hub, const char *text)

@@ -57,14 +57,14 @@ struct hub_ended {
 	unsigned int	 kind;
 	uint32_t	 viewer;
 	uint32_t	 events;	/* sent to it */
-	uint32_t	 open_ms;	/* how long it was */
+	uint32_t	 open_ms;	/* for how long */
 };
 
 /* What the hub wants done.  None of it calls back into the hub. */
 struct hub_io {
 	/* Bytes taken; 0: none for now; -1: the peer is gone. */
 	ssize_t	(*send)(void *, int fd, const void *, size_t);
-	/* Call hub_writable when the descriptor takes bytes again; or no more. */
+	/* Call hub_writable when the descriptor takes bytes; or no more. */
 	void	(*await)(void *, int fd);
 	void	(*relax)(void *, int fd);
 	/* Bring these events, to hub_catch_up. */

@@ -32,6 +32,7 @@
 #include "hubstats.h"
 #include "log.h"
 #include "loop.h"
+#include "news.h"
 #include "poller.h"
 #include "req.h"
 #include "site.h"
@@ -81,7 +82,7 @@ struct sse {
 static void	listening(void *, int, unsigned int);
 static void	connection(void *, int, unsigned int);
 
-/* ---- what the hub wants done ---------------------------------------------- */
+/* ---- what the hub wants done --------------------------------------------- */
 
 static ssize_t
 send_bytes(void *arg, int fd, const void *p, size_t len)
@@ -155,7 +156,7 @@ static const struct hub_io	io = {
 	.ended = ended,
 };
 
-/* ---- slices and beats ----------------------------------------------------- */
+/* ---- slices and beats ---------------------------------------------------- */
 
 static void	next_slice(void *);
 
@@ -189,7 +190,7 @@ beat(void *arg)
 	}
 }
 
-/* ---- connections ---------------------------------------------------------- */
+/* ---- connections --------------------------------------------------------- */
 
 static void
 refuse(struct sse *s, int fd, const char *why)
@@ -347,7 +348,8 @@ listening(void *arg, int listener, unsigned int events)
 			pause_accepting(s);
 			return;
 		}
-		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = accept4(listener, NULL, NULL,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd != -1)
 			add_connection(s, fd);
 		else if (errno == EAGAIN)
@@ -360,10 +362,10 @@ listening(void *arg, int listener, unsigned int events)
 	}
 }
 
-/* ---- news from the poller ------------------------------------------------- */
+/* ---- news from the poller ------------------------------------------------ */
 
 static void
-join(struct sse *s, const struct poller_news *n)
+join(struct sse *s, const struct news *n)
 {
 	if (hub_join(s->hub, n->fd, n->serial, &n->join, n->frame) == -1)
 		poller_left(s->poller, &n->join.job, n->join.kind,
@@ -371,35 +373,35 @@ join(struct sse *s, const struct poller_news *n)
 }
 
 static void
-hear(struct sse *s, struct poller_news *n)
+hear(struct sse *s, struct news *n)
 {
 	static const char	 away[] = ": the database is away; what is "
 				    "missed follows when it is back\n\n";
 
 	switch (n->type) {
-	case POLLER_ANSWER:
+	case NEWS_ANSWER:
 		s->refused[n->later]++;
 		hub_answer(s->hub, n->fd, n->serial, n->frame);
 		break;
-	case POLLER_JOIN:
+	case NEWS_JOIN:
 		join(s, n);
 		break;
-	case POLLER_EVENT:
+	case NEWS_EVENT:
 		hub_publish(s->hub, &n->job, n->seq, n->frames);
 		break;
-	case POLLER_CATCH_UP:
+	case NEWS_CATCH_UP:
 		hub_catch_up(s->hub, n->fd, n->serial, n->frame, n->seq);
 		break;
-	case POLLER_GONE:
+	case NEWS_GONE:
 		hub_drop(s->hub, &n->job);
 		break;
-	case POLLER_REVOKED:
+	case NEWS_REVOKED:
 		hub_revoke(s->hub, n->viewers, n->nviewers);
 		break;
-	case POLLER_AWAY:
+	case NEWS_AWAY:
 		hub_notice(s->hub, away);
 		break;
-	case POLLER_BACK:
+	case NEWS_BACK:
 		hub_notice(s->hub, NULL);
 		break;
 	}
@@ -409,7 +411,7 @@ static void
 hear_all(void *arg)
 {
 	struct sse		*s = arg;
-	struct poller_news	*n;
+	struct news	*n;
 	uint64_t		 begun = loop_now(), now = begun;
 
 	s->hear = NULL;
@@ -421,7 +423,7 @@ hear_all(void *arg)
 			return;
 		}
 		hear(s, n);
-		poller_news_free(n);
+		news_free(n);
 		now = loop_now();
 	}
 	slices(s);
@@ -439,7 +441,7 @@ news(void *arg, int fd, unsigned int events)
 		hear_all(s);
 }
 
-/* ---- stopping ------------------------------------------------------------- */
+/* ---- stopping ------------------------------------------------------------ */
 
 static void
 write_metrics(void *arg)
@@ -477,7 +479,7 @@ stop(void *arg, int signo)
 	loop_every(s->loop, STOP_STEP_MS, stop_if_ended, s);
 }
 
-/* ---- starting ------------------------------------------------------------- */
+/* ---- starting ------------------------------------------------------------ */
 
 /* As many descriptors as we may have; all but a few are for streams. */
 static size_t

@@ -231,7 +231,7 @@ viewers_owned(struct viewers *v, const struct caller *c, const char *address)
 	return o == NULL ? 0 : o->streams;
 }
 
-/* ---- whether they still may ----------------------------------------------- */
+/* ---- whether they still may ---------------------------------------------- */
 
 static void
 to_caller(const struct viewer *w, struct caller *c)

@@ -71,7 +71,8 @@ for my $child (@children) {
 	my ($refused, @ids) = split ' ', readline $child->{out};
 	waitpid $child->{pid}, 0;
 	is($refused, 'none', 'never refused');
-	is_deeply(\@ids, [ $ids[0] .. $job->seq ], 'every event once, in order');
+	is_deeply(\@ids, [ $ids[0] .. $job->seq ],
+	    'every event once, in order');
 }
 
 # A stop ends streams cleanly, and quickly.

@@ -103,7 +103,7 @@ request(struct bytes *b)
 	record(b, 5, 1, NULL, 0, 0);	/* no body */
 }
 
-/* ---- tests ---------------------------------------------------------------- */
+/* ---- tests --------------------------------------------------------------- */
 
 static void
 every_beginning_of_a_request_is_incomplete(void **state)

@@ -137,7 +137,7 @@ tear_down(void **state)
 	return 0;
 }
 
-/* ---- words for the tests -------------------------------------------------- */
+/* ---- words for the tests ------------------------------------------------- */
 
 #define PLENTY	((size_t)1 << 40)
 
@@ -256,7 +256,7 @@ wait_s(unsigned int seconds)
 	}
 }
 
-/* ---- tests ---------------------------------------------------------------- */
+/* ---- tests --------------------------------------------------------------- */
 
 static void
 events_go_out_in_order(void **state)
@@ -582,7 +582,7 @@ a_long_frame_is_several_records(void **state)
 	assert_memory_equal(text_of(5), text, sizeof(text) - 1);
 }
 
-/* ---- jobs that very many follow ------------------------------------------- */
+/* ---- jobs that very many follow ------------------------------------------ */
 
 #define MANY	3000
 
@@ -660,7 +660,7 @@ many_events_of_a_hot_job_are_not_dropped(void **state)
 	assert_int_equal(nneeds, 0);
 }
 
-/* ---- anything at all ------------------------------------------------------ */
+/* ---- anything at all ----------------------------------------------------- */
 
 #define SEEDS	300
 #define STEPS	600
