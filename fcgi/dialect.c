@@ -103,9 +103,8 @@ has_ended(const struct event *e)
 	return job_ended((enum job_state)e->state);
 }
 
-/* Whether this event ended the job for good: nothing came after it. */
-static bool
-is_last(const struct job *job, const struct event *e)
+bool
+dialect_is_last(const struct job *job, const struct event *e)
 {
 	return has_ended(e) && e->seq == job->seq;
 }
@@ -266,7 +265,7 @@ progress_object(const struct event *e)
 static void
 process_event(struct text *t, const struct job *job, const struct event *e)
 {
-	bool	 last = is_last(job, e);
+	bool	 last = dialect_is_last(job, e);
 
 	frame(t, "progress", last ? 0 : e->seq, progress_object(e));
 	if (last)

@@ -225,13 +225,6 @@ job_of(const struct feed *f, const struct uuid *id)
 	return NULL;
 }
 
-/* The event that ended a job for good; another may have been retried. */
-static bool
-is_last(const struct job *job, const struct event *e)
-{
-	return job_ended((enum job_state)e->state) && e->seq == job->seq;
-}
-
 static struct frame *
 to_frame(struct feed *f, unsigned int kind, const struct job *job,
     const struct event *e)
@@ -241,7 +234,7 @@ to_frame(struct feed *f, unsigned int kind, const struct job *job,
 	f->text.len = 0;
 	follow_kinds[kind].dialect->event(&f->text, job, e);
 	frame = frame_new(f->text.p, f->text.len,
-	    is_last(job, e) ? FRAME_LAST : FRAME_MORE);
+	    dialect_is_last(job, e) ? FRAME_LAST : FRAME_MORE);
 	frame->events = 1;
 	frame->born_ms = born(f, e);
 	return frame;
@@ -525,7 +518,7 @@ add_events(struct feed *f, const struct hub_need *need, const struct job *job,
 		follow_kinds[need->kind].dialect->event(&f->text, job, e);
 		*seq = e->seq;
 		n++;
-		if (is_last(job, e))
+		if (dialect_is_last(job, e))
 			break;
 	}
 	return n;

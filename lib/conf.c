@@ -168,7 +168,7 @@ static const struct conf_key keys[] = {
 
 	{ "sse", "tick", CONF_MILLIS, 20, 60000, "500ms", AT(tick_ms),
 	    "Time between two queries for news, all streams together." },
-	{ "sse", "keepalive", CONF_SECONDS, 1, 300, "15s", AT(keepalive_s),
+	{ "sse", "keepalive", CONF_SECONDS, 1, 30, "15s", AT(keepalive_s),
 	    "A stream that has no news says so this often." },
 	{ "sse", "stalled", CONF_SECONDS, 1, 3600, "60s", AT(stalled_s),
 	    "A stream whose reader takes nothing for so long is closed." },
