@@ -109,6 +109,9 @@ daemon_lost(struct db *db, uint64_t *ids, size_t n)
 {
 	static const char	 sql[] =
 	    "SELECT id FROM daemon WHERE lease_until < NOW(3)"
+	    " UNION SELECT j.daemon_id FROM job j FORCE INDEX (by_state)"
+	    " LEFT JOIN daemon d ON d.id = j.daemon_id"
+	    " WHERE j.state = 'running' AND d.id IS NULL"
 	    " ORDER BY id LIMIT ?";
 
 	return take_ids(db_query(db, sql, "u", (uint64_t)n), ids, n);

@@ -35,7 +35,9 @@ struct daemon {
  *		at once.  How many, or -1.
  * daemon_renew	1: renewed; 0: the row is gone (jobs were taken over); -1.
  * daemon_stop	Remove the row.
- * daemon_lost	Daemons whose lease ended before now: their ids.
+ * daemon_lost	Daemons whose lease ended before now, and those that have jobs
+ *		but no row: a claim may be committed after its daemon was given
+ *		up.  Their ids: how many, or -1.
  * daemon_adopt	Running jobs of daemon FROM are pending again, counted as a
  *		crash, and its row goes.  Jobs, or -1.
  * daemon_release The same, counted as nothing: they did not crash.

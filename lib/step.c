@@ -55,18 +55,18 @@ int
 step_save(struct db *db, const struct uuid *job, const struct step *step)
 {
 	static const char	 sql[] =
-	    "UPDATE step SET state = ?, percent = ?, attempt = ?,"
-	    " started_at = IF(? = 'running' AND state <> 'running', NOW(3),"
-	    "  COALESCE(started_at, NOW(3))),"
+	    "UPDATE step SET started_at = IF(attempt <> ?, NOW(3),"
+	    "  COALESCE(started_at, NOW(3))),"	/* before it is set */
+	    " state = ?, percent = ?, attempt = ?,"
 	    " ended_at = IF(? IN ('done', 'failed'), NOW(3), NULL),"
 	    " exit_status = NULLIF(?, -1), output = ?"
 	    " WHERE job_id = ? AND position = ? AND item = ?";
 	const char		*state = step_state_name(step->state);
 
-	return db_exec(db, sql, "sdussisIus", state, step->percent,
-	    (uint64_t)step->attempt, state, state, (int64_t)step->exit_status,
-	    step->output, job, (uint64_t)step->position, step->item) == -1 ?
-	    -1 : 0;
+	return db_exec(db, sql, "usdusisIus", (uint64_t)step->attempt, state,
+	    step->percent, (uint64_t)step->attempt, state,
+	    (int64_t)step->exit_status, step->output, job,
+	    (uint64_t)step->position, step->item) == -1 ? -1 : 0;
 }
 
 #define WAIT_AGAIN \

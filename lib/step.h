@@ -15,7 +15,7 @@
 enum step_state { STEP_WAITING, STEP_RUNNING, STEP_DONE, STEP_FAILED };
 
 struct step {
-	unsigned int	position;	/* of the stage in its pipeline, from 0 */
+	unsigned int	position;	/* of its stage in the pipeline, from 0 */
 	char		stage[32];
 	char		item[256];	/* "" but for "each" */
 	char		args[1024];	/* of the item */
@@ -30,10 +30,12 @@ struct step {
 const char	*step_state_name(enum step_state);
 
 /*
- * Inside the caller's transaction, fenced by the job's token; 0, or -1.
+ * Inside the caller's transaction, which has passed the fence of job.h and
+ * so has the job's row locked; 0, or -1.
  *
  * step_plan	Add steps that are not there yet; existing ones stay.
- * step_save	Store state, percent, attempt, times, exit, output.
+ * step_save	Store state, percent, attempt, exit and output; a new attempt
+ *		starts now.
  * step_reset	All from POSITION on wait again; items of later "each" stages
  *		go.  Not fenced: for a job that does not run.
  * step_resume	The same for what is not done, wherever it is.

@@ -19,6 +19,8 @@ stage	name	10	60s	name-items
 each	sheet	80	60s	sheet
 stage	sum	10	60s	sum
 EOT
+    ->pipeline('quick', "stage go 100 10s go\n")
+    ->stage('go', "#!/bin/sh\n")
     ->pipeline('poison', "stage bite 100 60s bite\n")
     ->stage('bite', "#!/bin/sh\necho 'progress 1 biting' >&3\nkill -SEGV \$\$\n")
     ->stage('mark-and-gate', <<'EOT')
@@ -57,6 +59,14 @@ sub programs {
 }
 
 my $job = $rig->submit('three', as => $ana);
+# When the present attempt of a stage began, "" before it has.
+sub began {
+	my ($job, $stage) = @_;
+	my ($row) = $rig->sql('SELECT started_at FROM step WHERE stage = ?' .
+	    ' AND job_id = UNHEX(REPLACE(?, ?, ?))', $stage, $job, '-', '');
+	return $row && $row->[0] ? $row->[0] : '';
+}
+
 my $s = $rig->stream("/api/v1/jobs/$job/stream", as => $ana);
 my $work = $rig->dir . "/storage/work/$job";
 
@@ -65,6 +75,7 @@ for my $stage (qw(first second third)) {
 	for my $times (1 .. 2) {
 		cmp_ok(programs($job), '>=', 2, "$stage runs, with a child");
 		unlink "$work/gate";
+		my $first = began($job, $stage);
 		my $before = time;
 		$rig->kill('KILL', 'millraced');
 		$rig->wait_for(sub { -p "$work/gate" }, 20,
@@ -73,6 +84,8 @@ for my $stage (qw(first second third)) {
 		diag(sprintf '%s: %.2f s from kill -9 until it runs again',
 		    $stage, $took);
 		cmp_ok($took, '<', 5, "$stage is taken up again soon");
+		ok($rig->wait_for(sub { began($job, $stage) gt $first }, 20,
+		    "$stage began anew"), "and is said to have begun then");
 	}
 	$rig->tell($job, 'progress 50 half');
 	$rig->tell($job, 'end');
@@ -116,6 +129,17 @@ is($rig->ended($sheets, as => $ana)->{status}, 'completed',
 my ($result) = $rig->sql('SELECT JSON_VALUE(result, ?) FROM job' .
     ' WHERE pipeline = ?', '$.ran', 'sheets');
 is($result->[0], 7, 'only the item that was cut off ran twice');
+
+# A claim that is committed when its daemon was given up already belongs to a
+# daemon that has no row.
+$rig->stop('millraced');
+my $lost = $rig->submit('quick', as => $ana);
+$rig->sql('UPDATE job SET state = ?, ready = NULL, daemon_id = 4711,' .
+    ' token = 1, attempt = 1 WHERE id = UNHEX(REPLACE(?, ?, ?))', 'running',
+    $lost, '-', '');
+$rig->start_program('millraced');
+is($rig->ended($lost, as => $ana)->{status}, 'completed',
+    'a job whose daemon has no row is not lost');
 
 # What takes its stage down again and again is set aside.
 my $poison = $rig->submit('poison', as => $ana);
