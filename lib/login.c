@@ -156,12 +156,13 @@ login_end(struct db *db, uint64_t user_id, const struct uuid *login)
 	    db_exec(db, all, "u", user_id)) == -1 ? -1 : 0;
 }
 
+/* Few at a time: with each go the thousands of tokens that it has spent. */
 int
 login_sweep(struct db *db)
 {
 	static const char	 expired[] =
 	    "DELETE FROM login WHERE expires_at < NOW(3) - INTERVAL 1 DAY"
-	    " LIMIT 1000";
+	    " LIMIT 20";
 
 	return (int)db_exec(db, expired, "");
 }

@@ -41,7 +41,7 @@ enum login_refreshed {
  *		*USER are set for LOGIN_NEXT and LOGIN_STOLEN.
  * login_end	One login of the user, or (LOGIN NULL) all of them, and all
  *		their access tokens and tickets.  0 or -1.
- * login_sweep	Forget logins that are over for a day.  Rows, or -1.
+ * login_sweep	Forget some logins that are over for a day.  Rows, or -1.
  */
 int	login_start(struct db *, const struct conf *, const struct user *,
 	    const char *address, struct uuid *, char refresh[TOKEN_SECRET],
