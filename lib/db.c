@@ -214,8 +214,8 @@ classify(unsigned int number)
 		{ 1927 /* connection killed */,	DB_AWAY },
 		{ ER_RECORD_FILE_FULL,		DB_AWAY },
 		{ ER_DISK_FULL,			DB_AWAY },
-		{ ER_BAD_DB_ERROR,		DB_AWAY },	/* not made yet */
-		{ ER_NO_SUCH_TABLE,		DB_AWAY },	/* not migrated */
+		{ ER_BAD_DB_ERROR /* not yet */, DB_AWAY },
+		{ ER_NO_SUCH_TABLE /* not yet */, DB_AWAY },
 		{ ER_ACCESS_DENIED_ERROR,	DB_AWAY },
 		{ ER_DBACCESS_DENIED_ERROR,	DB_AWAY },
 	};
@@ -604,6 +604,7 @@ bind_columns(MYSQL_RES *meta, struct column *columns, unsigned int n)
 static int
 fetch(MYSQL_STMT *stmt, struct db_rows *rows, struct column *columns)
 {
+	struct cell	*row;
 	unsigned int	 i;
 	size_t		 room = 0;
 	int		 rc;
@@ -614,11 +615,11 @@ fetch(MYSQL_STMT *stmt, struct db_rows *rows, struct column *columns)
 			rows->cells = xreallocarray(rows->cells, room,
 			    rows->ncolumns * sizeof(*rows->cells));
 		}
+		row = &rows->cells[rows->nrows++ * rows->ncolumns];
 		for (i = 0; i < rows->ncolumns; i++)
-			keep(rows, &rows->cells[rows->nrows * rows->ncolumns + i],
+			keep(rows, &row[i],
 			    columns[i].null ? NULL : columns[i].buf,
 			    columns[i].null ? 0 : columns[i].len);
-		rows->nrows++;
 	}
 	return rc == MYSQL_NO_DATA ? 0 : -1;
 }
@@ -855,12 +856,12 @@ int
 db_run(struct db *db, int (*fn)(struct db *, void *), void *arg)
 {
 	enum db_error	 error;
-	int		 tries, rc;
+	int		 tries;
 
 	for (tries = 1; ; tries++) {
 		if (db_begin(db) == -1)
 			return -1;
-		if ((rc = fn(db, arg)) == 0 && db_commit(db) == 0)
+		if (fn(db, arg) == 0 && db_commit(db) == 0)
 			return 0;
 		error = db->error;
 		db_rollback(db);

@@ -34,7 +34,7 @@ enum db_error {
 	DB_OK,
 	DB_DUPLICATE,		/* 1062: a unique key has it already */
 	DB_AGAIN,		/* 1213, 1205, 1020: roll back, do it again */
-	DB_AWAY,		/* no connection, lost, full, read-only: later */
+	DB_AWAY,		/* not there, lost, full, read-only: later */
 	DB_WRONG		/* anything else: a defect, it was logged */
 };
 
@@ -47,7 +47,8 @@ enum db_error {
  *		connect on: for schema steps.  Others are ended after 3 s.
  * db_alive	0 when the server answers now, else -1.
  * db_error	Of the last call.
- * db_exec	Run a statement.  Rows changed or inserted, or -1.
+ * db_exec	Run a statement.  Rows inserted, deleted, or matched by an
+ *		UPDATE (changed or not), or -1.
  * db_query	Run a statement that returns rows: all of them are fetched.
  *		NULL on error.  db_rows_free(NULL) does nothing.
  * db_next	Go to the next row; false after the last.

@@ -51,7 +51,7 @@ struct ticket {
 #define TOKEN_COOKIE	"sc_"
 
 /*
- * token_keys	Keys derived from the configured secrets, one for each
+ * token_keys_new Keys derived from the configured secrets, one for each
  *		purpose, so that one kind never passes for another.  Fatal
  *		when the secret is too short for conf_secret().
  * token_make	Write a signed access token that lives LIFE_S; of *T all but
