@@ -21,6 +21,14 @@
 #define FLUSH_MS	100
 #define NEWS_MS		250
 
+/*
+ * What is urgent does not wait for so long, but leaves the database four times
+ * as long to itself as the last transaction took, and this at least, ms.
+ */
+#define URGENT_MS	5
+
+#define NEVER		UINT64_MAX
+
 /* Rows in one transaction, about. */
 #define ROWS		200
 
@@ -69,6 +77,7 @@ struct batch {
 	struct loop_timer *timer;
 	uint64_t	 at;		/* when it is due */
 	uint64_t	 flushed_at;
+	uint64_t	 pause_ms;	/* after it, before what is urgent */
 	unsigned int	 away_ms;	/* 0: the database answers */
 };
 
@@ -530,7 +539,8 @@ flush_some(struct batch *b)
 int
 batch_flush(struct batch *b)
 {
-	int	 rc;
+	uint64_t	 began = loop_now();
+	int		 rc;
 
 	while ((rc = flush_some(b)) == 1)
 		continue;
@@ -541,6 +551,11 @@ batch_flush(struct batch *b)
 		b->away_ms = 0;
 	}
 	b->flushed_at = loop_now();
+	b->pause_ms = 4 * (b->flushed_at - began);
+	if (b->pause_ms < URGENT_MS)
+		b->pause_ms = URGENT_MS;
+	if (b->pause_ms > FLUSH_MS)
+		b->pause_ms = FLUSH_MS;
 	tell_fates(b);
 	plan_flush(b);
 	return rc;
@@ -555,26 +570,30 @@ flush_now(void *arg)
 	batch_flush(b);
 }
 
-/* When the next transaction is due; 0: nothing waits. */
+/* When the next transaction is due; NEVER: nothing waits. */
 static uint64_t
-next_flush(const struct batch *b)
+next_flush(const struct batch *b, uint64_t now)
 {
 	const struct outbox	*o;
-	uint64_t		 at = 0, own, now = loop_now();
+	uint64_t		 at = NEVER, own;
+	uint64_t		 urgent = b->flushed_at + b->pause_ms;
+	uint64_t		 later = b->flushed_at + FLUSH_MS;
 	size_t			 sum = 0;
 
 	TAILQ_FOREACH(o, &b->all, entry) {
 		if (o->told || o->nletters == 0)
 			continue;
 		sum += rows(o);
-		own = o->urgent ? now : o->next_at;
-		if (at == 0 || own < at)
+		own = o->next_at > later ? o->next_at : later;
+		if (o->urgent)
+			own = urgent;
+		if (own < at)
 			at = own;
 	}
-	if (at == 0)
-		return 0;
-	if (at < b->flushed_at + FLUSH_MS && sum < ROWS)
-		at = b->flushed_at + FLUSH_MS;
+	if (at == NEVER)
+		return NEVER;
+	if (sum >= ROWS && at > urgent)
+		at = urgent;
 	if (b->away_ms != 0 && at < b->flushed_at + b->away_ms)
 		at = b->flushed_at + b->away_ms;
 	return at < now ? now : at;
@@ -583,15 +602,15 @@ next_flush(const struct batch *b)
 static void
 plan_flush(struct batch *b)
 {
-	uint64_t	 at = next_flush(b), now = loop_now();
+	uint64_t	 now = loop_now(), at = next_flush(b, now);
 
 	if (b->timer != NULL) {
-		if (at != 0 && b->at <= at)
+		if (at != NEVER && b->at <= at)
 			return;
 		loop_cancel(b->loop, b->timer);
 		b->timer = NULL;
 	}
-	if (at == 0)
+	if (at == NEVER)
 		return;
 	b->at = at;
 	b->timer = loop_after(b->loop, (unsigned int)(at - now), flush_now, b);

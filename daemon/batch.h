@@ -1,7 +1,7 @@
 /*
  * What runs have to tell the database, written together: one connection, one
- * transaction for all of them, at most one each 100 ms while there is much to
- * tell, at once when there was nothing.
+ * transaction for all of them, each 100 ms or 200 rows; a change of stage and
+ * the end of a job at once, as far as the database keeps up.
  *
  * Each run has an outbox.  News of a job replace the ones that still wait, so
  * that at most four a second go out; a change of stage is always kept.  Steps
