@@ -83,7 +83,7 @@ struct batch {
 
 static void	plan_flush(struct batch *);
 
-/* ---- outboxes ------------------------------------------------------------- */
+/* ---- outboxes ------------------------------------------------------------ */
 
 struct outbox *
 outbox_new(struct batch *b, const struct job *job,
@@ -106,6 +106,8 @@ drop_letters(struct outbox *o, size_t n)
 {
 	size_t	 i;
 
+	if (n == 0)
+		return;
 	for (i = 0; i < n; i++)
 		free(o->letters[i].details);
 	memmove(o->letters, o->letters + n,
@@ -245,7 +247,7 @@ outbox_end(struct outbox *o, const struct outbox_end *end)
 	plan_flush(o->batch);
 }
 
-/* ---- writing -------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------- */
 
 static int
 write_end(struct db *db, const struct outbox *o, const struct job_news *n)
@@ -387,7 +389,7 @@ make_sure(struct batch *b, struct outbox *o)
 	return 0;
 }
 
-/* ---- when ----------------------------------------------------------------- */
+/* ---- when ---------------------------------------------------------------- */
 
 static bool
 is_due(const struct outbox *o, uint64_t now)
@@ -452,20 +454,22 @@ tell_fates(struct batch *b)
 
 /*
  * The database refuses what this one has to tell, for good: a text that it
- * does not take, or a defect.  Its end is told in plain words, then; where
- * not even that can be said, the job is dropped.
+ * does not take, or a defect.  News are dropped.  An end is told in plain
+ * words; where not even that can be said, the job stays as it is.
  */
 static void
 give_up(struct outbox *o)
 {
 	struct job_news	*last;
+	char		 id[UUID_TEXT];
 
-	if (!o->ends || o->plain) {
-		log_warnx("a job is dropped: its news cannot be stored");
-		o->refused = true;
+	log_warnx("job %s: the database does not take its %s",
+	    uuid_text(&o->id, id), o->ends ? "end" : "news");
+	if (!o->ends) {
+		cross_out(o);
 		return;
 	}
-	log_warnx("the end of a job cannot be stored: it fails");
+	o->refused = o->plain;
 	o->plain = true;
 	if (o->end.verdict == VERDICT_DONE)
 		o->end.verdict = VERDICT_FAILED;

@@ -36,7 +36,7 @@ struct outbox_end {
 	const char	*why;		/* failed, again, crashed */
 	unsigned int	 delay_s;	/* again, crashed */
 	const char	*result;	/* done: JSON */
-	const struct artifact *artifacts;	/* done; the first is the main one */
+	const struct artifact *artifacts;	/* done: first the main one */
 	size_t		 nartifacts;
 };
 
@@ -48,8 +48,8 @@ struct outbox_end {
  * outbox_free	What still waits in it is forgotten.
  * outbox_news	The latest of the job.  Of another stage or phase than the
  *		ones before: both are written.  DETAILS is copied.
- * outbox_forget	The job starts from the beginning: steps that the database
- *		has go.
+ * outbox_forget	The job starts from the beginning: the steps that the
+ *		database has go.
  * outbox_plan	A new step, that waits.  Each only once.
  * outbox_step	A step as it is now.
  * outbox_recovered The job got past where it crashed before.  These four go out

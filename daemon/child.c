@@ -88,7 +88,7 @@ static unsigned int	 spaces;	/* namespaces that can be had */
 static bool		 counts_pids;	/* a namespace bounds its processes */
 static char		 about[128];
 
-/* ---- processes ------------------------------------------------------------ */
+/* ---- processes ----------------------------------------------------------- */
 
 /*
  * fork() that also gives a descriptor of the process, and namespaces.  Not
@@ -145,7 +145,7 @@ most_processes(void)
 	return PROCESSES + 32 * cores();
 }
 
-/* ---- the program ---------------------------------------------------------- */
+/* ---- the program --------------------------------------------------------- */
 
 static int
 limit(int resource, rlim_t most)
@@ -242,7 +242,7 @@ run(const struct sandbox *sb, const struct child_spec *spec, int output,
 	return "exec";
 }
 
-/* ---- the keeper ----------------------------------------------------------- */
+/* ---- the keeper ---------------------------------------------------------- */
 
 /* What a keeper works with; all but SPEC and SANDBOX are pipes to write to. */
 struct keeper {
@@ -525,7 +525,7 @@ keep(struct keeper *k, uid_t uid, gid_t gid)
 	_exit(write(k->end, &k->result, sizeof(k->result)) == -1);
 }
 
-/* ---- the daemon's side ---------------------------------------------------- */
+/* ---- the daemon's side --------------------------------------------------- */
 
 static void
 close_fd(int *fd)
@@ -786,7 +786,7 @@ child_trusted(void)
 	return until == 0 || loop_now() < until;
 }
 
-/* ---- calls ---------------------------------------------------------------- */
+/* ---- calls --------------------------------------------------------------- */
 
 static void
 call_ended(void *arg, int fd, unsigned int events)
@@ -828,7 +828,7 @@ child_call(int (*fn)(void *), void *arg, void (*done)(void *, int),
 	return 0;
 }
 
-/* ---- what this machine has ------------------------------------------------ */
+/* ---- what this machine has ----------------------------------------------- */
 
 /* Whether a process with these namespaces can be had. */
 static bool

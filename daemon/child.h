@@ -42,8 +42,8 @@ struct child_spec {
 					   keeper holds a shared lock on it */
 	unsigned int	  limit_s;	/* wall clock */
 	unsigned int	  silence_s;	/* without a line or output; 0: never */
-	uint64_t	  memory;	/* bytes of address space; 0: no limit */
-	uint64_t	  written;	/* bytes of one file; 0: no limit */
+	uint64_t	  memory;	/* bytes of address space; 0: any */
+	uint64_t	  written;	/* bytes of one file; 0: any */
 	bool		  network;
 };
 
@@ -63,7 +63,7 @@ struct child_end {
 	int		 status;	/* as of wait(2) */
 	int		 error;		/* errno */
 	char		 what[32];	/* that failed before it could run */
-	uint64_t	 peak;		/* bytes of memory of its largest process */
+	uint64_t	 peak;		/* bytes, of its largest process */
 	unsigned int	 cpu_ms;
 };
 

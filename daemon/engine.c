@@ -22,10 +22,10 @@
 
 #include <signal.h>
 
-/* ---- verdicts ------------------------------------------------------------- */
+/* ---- verdicts ------------------------------------------------------------ */
 
 /* An event that is not named leaves the verdict as it is. */
-static const enum engine_verdict	 verdicts[ENGINE_STATES][ENGINE_EVENTS] = {
+static const enum engine_verdict verdicts[ENGINE_STATES][ENGINE_EVENTS] = {
 	[ENGINE_WORKING] = {
 		[STEP_REJECTED]	= VERDICT_FAILED,
 		[STEP_AGAIN]	= VERDICT_AGAIN,
@@ -72,7 +72,7 @@ bounded(const struct engine *e, enum engine_verdict verdict)
 	return verdict;
 }
 
-/* ---- steps ---------------------------------------------------------------- */
+/* ---- steps --------------------------------------------------------------- */
 
 static bool
 wanted(const struct engine *e, const struct engine_step *s)
@@ -112,7 +112,7 @@ engine_start(struct engine *e, struct engine_step *steps, int i)
 	e->running++;
 }
 
-/* ---- events --------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------- */
 
 /* Go on to the next state as long as nothing is left to do in this one. */
 static unsigned int
@@ -225,7 +225,7 @@ engine_pause(unsigned int n, uint32_t random)
 	return most / 2 + random % (most / 2 + 1);
 }
 
-/* ---- how far, and how long ------------------------------------------------ */
+/* ---- how far, and how long ----------------------------------------------- */
 
 static double
 fraction(const struct engine_step *s)

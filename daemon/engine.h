@@ -15,7 +15,7 @@
 #include "pipeline.h"
 #include "step.h"
 
-/* Times that a job may take its daemon or a stage down; then it is set aside. */
+/* A job that took its daemon or a stage down so often is set aside. */
 #define ENGINE_CRASHES	3
 
 /* Longest pause before another attempt, seconds. */
@@ -123,7 +123,7 @@ void	engine_progress(const struct pipeline *, const struct engine_step *,
 struct engine_pace {
 	uint64_t	 since;		/* loop_now() when it began */
 	double		 from;		/* percent of the job, then */
-	uint64_t	 said_at;	/* when a time was last given; 0: never */
+	uint64_t	 said_at;	/* when one was last given; 0: never */
 	double		 said_s;	/* which */
 };
 

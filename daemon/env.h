@@ -22,7 +22,7 @@ struct env_facts {
 	const char	*item, *args;	/* of an "each" stage, else NULL */
 	unsigned int	 cores;		/* that it may use */
 	const char	*dir;		/* where it works, absolute */
-	const char	*store;		/* directory that it may make and fill */
+	const char	*store;		/* a directory it may make and fill */
 	const char	*share;		/* data of the installation */
 	char		**site;		/* [environment]; NULL at end */
 };

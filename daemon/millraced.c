@@ -90,12 +90,12 @@ struct millraced {
 	size_t		 nqueues;
 	struct loop_timer *look;	/* at the queues, then */
 	unsigned int	 look_ms;	/* the pause before it */
-	uint64_t	 due[8];	/* chores, by their place in the table */
+	uint64_t	 due[8];	/* chores, as in their table */
 };
 
 static void	look_in(struct millraced *, unsigned int);
 
-/* ---- starting ------------------------------------------------------------- */
+/* ---- starting ------------------------------------------------------------ */
 
 static void __attribute__((noreturn))
 usage(void)
@@ -301,7 +301,7 @@ build_walls(struct millraced *d)
 		    d->file);
 }
 
-/* ---- systemd -------------------------------------------------------------- */
+/* ---- systemd ------------------------------------------------------------- */
 
 /* One datagram, as sd_notify(3); nothing without a supervisor. */
 static void
@@ -333,7 +333,7 @@ notify_watchdog(void *arg)
 	notify("WATCHDOG=1");
 }
 
-/* ---- the lease ------------------------------------------------------------ */
+/* ---- the lease ----------------------------------------------------------- */
 
 /* It was granted by a statement that was sent at SENT. */
 static void
@@ -445,7 +445,7 @@ look_at_lease(struct millraced *d)
 		lose(d, "the lease could not be renewed");
 }
 
-/* ---- jobs ----------------------------------------------------------------- */
+/* ---- jobs ---------------------------------------------------------------- */
 
 /*
  * A claim may have been made whose answer was lost, and a keeper may have
@@ -580,7 +580,7 @@ sweep(struct millraced *d)
 	sweep_start(d->sweep, runs_pipelines(d->runs));
 }
 
-/* ---- chores --------------------------------------------------------------- */
+/* ---- chores -------------------------------------------------------------- */
 
 /* Whether we have to have a row in table daemon for it. */
 enum chore_where { OUTSIDE, INSIDE };
@@ -631,7 +631,7 @@ tick(void *arg)
 	}
 }
 
-/* ---- signals -------------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------------- */
 
 static void
 reload(void *arg, int signo)
@@ -675,7 +675,7 @@ leave(void *arg, int signo)
 	leave_if_done(d);
 }
 
-/* ---- main ----------------------------------------------------------------- */
+/* ---- main ---------------------------------------------------------------- */
 
 static void
 open_engine(struct millraced *d)

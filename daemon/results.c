@@ -25,7 +25,7 @@
 /* Longest list that is read, bytes. */
 #define LIST_MAX	(16 * 1024 * 1024)
 
-/* ---- the list ------------------------------------------------------------- */
+/* ---- the list ------------------------------------------------------------ */
 
 static struct result *
 find(const struct results *r, const char *name)
@@ -133,7 +133,7 @@ results_artifacts(const struct results *r, const struct uuid *job)
 	return list;
 }
 
-/* ---- the files of the list ------------------------------------------------ */
+/* ---- the files of the list ----------------------------------------------- */
 
 /* Write one that then replaces NAME; nobody finds half of it.  0 or -1. */
 static int
@@ -267,7 +267,7 @@ results_load(struct results *r, int dir)
 	}
 }
 
-/* ---- publishing ----------------------------------------------------------- */
+/* ---- publishing ---------------------------------------------------------- */
 
 /* Whether each stored result is a file of its size in STORE, and no link. */
 static int

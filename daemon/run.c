@@ -1,11 +1,11 @@
 /*
  * Run jobs: each goes through the stages of its pipeline.
  *
- *	claimed --> load --> lock its directory --> stages --> end --> gone
- *	              ^ |             ^ |                       |
- *	              '-'             '-'                       '-- the batch
- *	    while the database   while another                      tells when
- *	    is away              run holds it                       it is written
+ *	claimed --> load --> open its directory --> stages --> end --> gone
+ *	             ^ |            ^ |                         |
+ *	             '-'            '-'                         '- until it is
+ *	    while the database   while programs of              in the database
+ *	    is away              another run hold it
  *
  * engine.h decides; here its decisions are carried out, and what stages say is
  * passed on.
@@ -108,7 +108,7 @@ static void	advance_all(struct runs *);
 static void	begin(void *);
 static void	perform(struct run *, unsigned int);
 
-/* ---- words ---------------------------------------------------------------- */
+/* ---- words --------------------------------------------------------------- */
 
 /* A text for clients; one that was cut to fit may end within a character. */
 static void __attribute__((format(printf, 3, 4)))
@@ -154,7 +154,7 @@ name_of(const struct part *p)
 	return buf;
 }
 
-/* ---- telling clients ------------------------------------------------------ */
+/* ---- telling clients ----------------------------------------------------- */
 
 static void
 compose(struct run *r, struct job_news *n)
@@ -239,7 +239,7 @@ save_step(const struct part *p, const struct child_end *end)
 	outbox_step(p->run->outbox, &s);
 }
 
-/* ---- the end -------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------- */
 
 static void
 release(struct set *set)
@@ -326,7 +326,7 @@ refuse(struct run *r, const char *fmt, ...)
 static enum engine_verdict
 publish_last(struct run *r, enum engine_verdict verdict)
 {
-	char			 why[256];
+	char			 why[256] = "Its results cannot be noted";
 	const struct result	*owed = results_owed(&r->results);
 
 	if (verdict == VERDICT_FAILED && r->why[0] == '\0' && owed != NULL)
@@ -403,7 +403,7 @@ fate(void *arg, enum outbox_fate fate)
 	drop(r);
 }
 
-/* ---- stages --------------------------------------------------------------- */
+/* ---- stages -------------------------------------------------------------- */
 
 static void
 on_line(void *arg, char *line)
@@ -678,8 +678,7 @@ launch(struct part *p)
 	return 0;
 }
 
-/* The stage is another one than before: clients see its name, until it
-   speaks for itself. */
+/* Another stage than before: clients see its name, until it speaks itself. */
 static void
 enter(struct run *r, const struct stage *s)
 {
@@ -716,8 +715,7 @@ start(struct run *r, int i)
 	tell(r);
 }
 
-/* Start what may start.  A job always has one program, more while there are
-   cores for them. */
+/* A job always has one program, and more while there are cores for them. */
 static void
 advance(struct run *r)
 {
@@ -738,7 +736,7 @@ advance_all(struct runs *all)
 		advance(r);
 }
 
-/* ---- the engine's wishes -------------------------------------------------- */
+/* ---- the engine's wishes ------------------------------------------------- */
 
 static void
 end_programs(struct run *r)
@@ -777,8 +775,8 @@ handle(struct run *r, enum engine_event event)
 		return;
 	}
 	if (r->began) {
-		perform(r, engine_handle(&r->engine, r->plan.states, r->plan.n, event,
-		    -1));
+		perform(r, engine_handle(&r->engine, r->plan.states,
+		    r->plan.n, event, -1));
 		if (event == JOB_CANCELS)
 			advance_all(r->all);
 		return;
@@ -792,7 +790,7 @@ handle(struct run *r, enum engine_event event)
 	finish(r);
 }
 
-/* ---- the beginning -------------------------------------------------------- */
+/* ---- the beginning ------------------------------------------------------- */
 
 /* What the database knows of the job.  0, or -1 while it is away. */
 static int
@@ -935,7 +933,7 @@ begin(void *arg)
 	advance_all(r->all);
 }
 
-/* ---- all of them ---------------------------------------------------------- */
+/* ---- all of them --------------------------------------------------------- */
 
 struct runs *
 runs_new(const struct runs_tools *tools)
@@ -1043,8 +1041,12 @@ runs_lose(struct runs *all)
 void
 runs_free(struct runs *all)
 {
+	struct run	*r, *next;
+
 	if (all == NULL)
 		return;
+	TAILQ_FOREACH_SAFE(r, &all->list, entry, next)
+		drop(r);
 	if (all->tell != NULL)
 		loop_cancel(all->tools.loop, all->tell);
 	release(all->set);

@@ -42,7 +42,7 @@ struct runs_tools {
  * runs_cancel	Somebody wants this job to end.
  * runs_leave	Give all of them back: their programs are told to end.
  * runs_lose	The lease is over: kill all, and write nothing.
- * runs_free	When there are none left.
+ * runs_free	At the end; jobs that are left stay ours in the database.
  */
 struct runs	*runs_new(const struct runs_tools *);
 void		 runs_use(struct runs *, struct pipelines *);

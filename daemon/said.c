@@ -139,7 +139,7 @@ said_line(struct said *s, char *line)
 	return words[r.word](s, &r);
 }
 
-/* ---- the log -------------------------------------------------------------- */
+/* ---- the log ------------------------------------------------------------- */
 
 void
 said_output(struct said *s, const char *data, size_t len)

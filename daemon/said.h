@@ -41,7 +41,7 @@ struct said {
 	struct results	 results;	/* named */
 	struct results	 stored;
 	struct json_object *details;	/* of the job, the caller's */
-	bool		 detailed;	/* they changed; the caller's to clear */
+	bool		 detailed;	/* that changed: the caller clears */
 	unsigned int	 rubbish;	/* lines that were none */
 	char		 tail[SAID_TAIL];
 	size_t		 ntail;

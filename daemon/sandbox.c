@@ -41,7 +41,7 @@ struct sandbox {
 	char		 about[128];
 };
 
-/* ---- capabilities --------------------------------------------------------- */
+/* ---- capabilities -------------------------------------------------------- */
 
 /*
  * Root without capabilities still owns root's files, so the other walls are
@@ -79,7 +79,7 @@ drop_capabilities(const struct sandbox *sb)
 	return (int)syscall(SYS_capset, &head, data);
 }
 
-/* ---- files ---------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------- */
 
 /* The kernel's interface, whatever the age of its headers. */
 struct ruleset {
@@ -260,7 +260,7 @@ confine_files(const struct sandbox *sb, const struct sandbox_need *need)
 	return rc;
 }
 
-/* ---- calls ---------------------------------------------------------------- */
+/* ---- calls --------------------------------------------------------------- */
 
 #if defined(__x86_64__)
 #define ARCH		AUDIT_ARCH_X86_64
@@ -384,7 +384,7 @@ confine_calls(bool network)
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
 }
 
-/* ---- all of them ---------------------------------------------------------- */
+/* ---- all of them --------------------------------------------------------- */
 
 struct sandbox *
 sandbox_new(const struct conf *conf)

@@ -72,10 +72,10 @@ struct sweep {
 
 	char		**gone;		/* paths to be removed */
 	size_t		 ngone, room;
-	char		**going;	/* by the process that runs, NULL at end */
+	char		**going;	/* removed now, NULL at end */
 };
 
-/* ---- files ---------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------- */
 
 /* A walk through a tree.  It may be deeper than we have descriptors. */
 struct walk {
@@ -209,7 +209,7 @@ sweep_remove(struct sweep *s, const char *path)
 	remove_more(s);
 }
 
-/* ---- ended jobs ----------------------------------------------------------- */
+/* ---- ended jobs ---------------------------------------------------------- */
 
 static bool
 is_set(const struct uuid *id)
@@ -292,7 +292,7 @@ unused_uploads(struct sweep *s)
 	return seen == ROWS;
 }
 
-/* ---- rows ----------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------- */
 
 static int
 old_logins(struct sweep *s)
@@ -312,7 +312,7 @@ old_keys(struct sweep *s)
 	return uniq_sweep(s->db);
 }
 
-/* ---- files without a row -------------------------------------------------- */
+/* ---- files without a row ------------------------------------------------- */
 
 /* Whether NAME begins with an id; *REST is what follows. */
 static bool
@@ -442,7 +442,7 @@ lost_uploads(struct sweep *s)
 	return 0;
 }
 
-/* ---- a sweep -------------------------------------------------------------- */
+/* ---- a sweep ------------------------------------------------------------- */
 
 static int	(*const chores[])(struct sweep *) = {
 	ended_jobs, unused_uploads, old_logins, old_throttles, old_keys,

@@ -78,7 +78,7 @@ happen(struct drive *d, enum engine_event event)
 	start(d);
 }
 
-/* ---- decisions ------------------------------------------------------------ */
+/* ---- decisions ----------------------------------------------------------- */
 
 static const enum engine_event	 letters[] = {
 	['k'] = STEP_OK,	['r'] = STEP_REJECTED,	['g'] = STEP_AGAIN,
@@ -224,7 +224,7 @@ goes_on_where_it_was(void **state)
 	d.steps[1].state = STEP_DONE;
 	d.steps[2].state = STEP_RUNNING;	/* when its daemon died */
 	d.steps[3].state = STEP_FAILED;
-	d.steps[4].state = STEP_DONE;		/* tidied before; it will again */
+	d.steps[4].state = STEP_DONE;		/* it will tidy again */
 	engine_begin(&d.engine, d.steps, d.n);
 	assert_int_equal(engine_next(&d.engine, d.steps, d.n), 2);
 	start(&d);
@@ -251,7 +251,7 @@ owes_nothing(void **state)
 	assert_int_equal(d.engine.verdict, VERDICT_FAILED);
 }
 
-/* ---- any order ------------------------------------------------------------ */
+/* ---- any order ----------------------------------------------------------- */
 
 static uint32_t	 seed;
 
@@ -337,7 +337,7 @@ holds_in_any_order(void **state)
 	}
 }
 
-/* ---- ends of a stage ------------------------------------------------------ */
+/* ---- ends of a stage ----------------------------------------------------- */
 
 static void
 judges(void **state)
@@ -391,7 +391,7 @@ pauses_longer_each_time(void **state)
 	}
 }
 
-/* ---- how far, how long ---------------------------------------------------- */
+/* ---- how far, how long --------------------------------------------------- */
 
 static void
 adds_up(void **state)

@@ -14,7 +14,8 @@
 #include "reason.h"
 #include "said.h"
 
-#define HASH	"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define HASH	"00112233445566778899aabbccddeeff" \
+		"00112233445566778899aabbccddeeff"
 
 static struct said *
 begin(void)
