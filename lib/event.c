@@ -23,7 +23,8 @@ from_row(const struct db_rows *row, struct event *e)
 	db_uuid(row, i++, &e->job_id);
 	e->seq = (uint32_t)db_u64(row, i++);
 	db_text(row, i++, e->at, sizeof(e->at));
-	e->state = job_state_parse(db_str(row, i++));
+	if ((e->state = job_state_parse(db_str(row, i++))) == -1)
+		e->state = JOB_FAILED;	/* as in job.c */
 	db_text(row, i++, e->phase, sizeof(e->phase));
 	db_text(row, i++, e->stage, sizeof(e->stage));
 	e->stage_progress = db_double(row, i++);
@@ -77,7 +78,8 @@ int
 event_missing(struct db *db, const struct event_want *wants, size_t n,
     unsigned int most, struct event *events, size_t room)
 {
-	static const char	 select[] = "SELECT " COLUMNS " FROM event WHERE ";
+	static const char	 select[] =
+	    "SELECT " COLUMNS " FROM event WHERE ";
 	static const char	 one[] = "(job_id = ? AND seq BETWEEN ? AND ?)";
 	static const char	 order[] = " ORDER BY job_id, seq LIMIT ?";
 	struct db_value		*v, *values;

@@ -40,7 +40,8 @@ struct event_want {
 };
 int	event_list(struct db *, const struct uuid *job, uint32_t after,
 	    struct event *, size_t n);
-int	event_last(struct db *, const struct uuid *job, struct event *, size_t n);
+int	event_last(struct db *, const struct uuid *job, struct event *,
+	    size_t n);
 int	event_missing(struct db *, const struct event_want *, size_t n,
 	    unsigned int most, struct event *, size_t room);
 

@@ -25,6 +25,8 @@
 #include <time.h>
 
 #include "log.h"
+#include "loop.h"
+#include "utf8.h"
 
 /* Slots of each counter in table tally. */
 #define TALLY_SLOTS	16
@@ -65,6 +67,15 @@ job_state_parse(const char *text)
 	return -1;
 }
 
+/* Of a row; a state that is not known here is left alone, as ended. */
+static enum job_state
+state_of(const struct db_rows *row, unsigned int column)
+{
+	int	 state = job_state_parse(db_str(row, column));
+
+	return state == -1 ? JOB_FAILED : (enum job_state)state;
+}
+
 bool
 job_ended(enum job_state state)
 {
@@ -77,15 +88,14 @@ job_ended(enum job_state state)
 #define COLUMNS \
 	"id, user_id, address, pipeline, queue, state, phase, stage," \
 	" stage_progress, progress, eta_s, items_done, items_total, step," \
-	" message, attempt, crashes, daemon_id, token, cancel, seq, changed_at," \
-	" created_at, started_at, completed_at, error_message, upload_id, name," \
-	" client_key, output_file"
+	" message, attempt, crashes, daemon_id, token, cancel, seq," \
+	" changed_at, created_at, started_at, completed_at, error_message," \
+	" upload_id, name, client_key, output_file"
 
 static void
 from_row(const struct db_rows *row, struct job *job)
 {
 	unsigned int	 i = 0;
-	int		 state;
 
 	memset(job, 0, sizeof(*job));
 	db_uuid(row, i++, &job->id);
@@ -93,8 +103,7 @@ from_row(const struct db_rows *row, struct job *job)
 	db_text(row, i++, job->address, sizeof(job->address));
 	db_text(row, i++, job->pipeline, sizeof(job->pipeline));
 	db_text(row, i++, job->queue, sizeof(job->queue));
-	state = job_state_parse(db_str(row, i++));
-	job->state = state == -1 ? JOB_FAILED : (enum job_state)state;
+	job->state = state_of(row, i++);
 	db_text(row, i++, job->phase, sizeof(job->phase));
 	db_text(row, i++, job->stage, sizeof(job->stage));
 	job->stage_progress = db_double(row, i++);
@@ -294,7 +303,8 @@ static int
 changed(struct db *db, const struct uuid *id, enum job_state from,
     enum job_state to)
 {
-	static const char	 sql[] = "SELECT pipeline FROM job WHERE id = ?";
+	static const char	 sql[] =
+	    "SELECT pipeline FROM job WHERE id = ?";
 	struct db_rows		*row;
 	int			 rc;
 
@@ -323,8 +333,7 @@ job_counts(struct db *db, struct job_count *counts, size_t n)
 	for (i = 0; i < n && db_next(rows); i++) {
 		db_text(rows, 0, counts[i].pipeline,
 		    sizeof(counts[i].pipeline));
-		counts[i].state =
-		    (enum job_state)job_state_parse(db_str(rows, 1));
+		counts[i].state = state_of(rows, 1);
 		counts[i].now = db_u64(rows, 2);
 		counts[i].total = db_u64(rows, 3);
 	}
@@ -552,15 +561,6 @@ job_now(struct db *db, char now[DB_TIME])
 
 /* ---- claiming ------------------------------------------------------------ */
 
-static uint64_t
-clock_ms(void)
-{
-	struct timespec	 ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* Ids that may be claimed, read without locks; they may be taken by then. */
 static int
 candidates(struct db *db, struct job_queue *queue, struct uuid *ids, size_t n)
@@ -569,9 +569,9 @@ candidates(struct db *db, struct job_queue *queue, struct uuid *ids, size_t n)
 	    "SELECT id FROM job FORCE INDEX (ready)"
 	    " WHERE queue = ? AND ready = ? AND id > ? ORDER BY id LIMIT ?";
 
-	if (clock_ms() >= queue->low_until) {
+	if (loop_now() >= queue->low_until) {
 		memset(&queue->low, 0, sizeof(queue->low));
-		queue->low_until = clock_ms() + MARK_MS;
+		queue->low_until = loop_now() + MARK_MS;
 	}
 	return take_ids(db_query(db, sql, "suIu", queue->name,
 	    (uint64_t)JOB_PRIORITY, &queue->low, (uint64_t)n), ids, n);
@@ -758,6 +758,23 @@ due_in(struct db *db, const struct uuid *id, unsigned int delay_s)
 	return db_exec(db, sql, "Iu", id, (uint64_t)delay_s) == -1 ? -1 : 0;
 }
 
+/* Back to pending by SQL, whose values are a news, a step and a message. */
+static int
+put_off(struct db *db, const char *sql, const struct job_news *n,
+    const char *why, unsigned int delay_s)
+{
+	char	 step[sizeof(n->step)];
+	int64_t	 rows;
+
+	snprintf(step, sizeof(step), "Again in %u s: %s", delay_s, why);
+	utf8_clean(step);		/* a character may have been cut */
+	rows = db_exec(db, sql, NEWS_TYPES "ss" FENCE_TYPES, NEWS_VALUES(n),
+	    step, why, FENCE_VALUES(n));
+	if (rows == 1 && due_in(db, &n->id, delay_s) == -1)
+		return -1;
+	return settled(db, n, rows, JOB_PENDING);
+}
+
 int
 job_again(struct db *db, const struct job_news *n, const char *why,
     unsigned int delay_s)
@@ -765,15 +782,8 @@ job_again(struct db *db, const struct job_news *n, const char *why,
 	static const char	 sql[] =
 	    NEWS_SET LEAVES ", state = 'pending', step = ?, message = ?"
 	    NEWS_FENCE;
-	char			 step[256];
-	int64_t			 rows;
 
-	snprintf(step, sizeof(step), "Again in %u s: %s", delay_s, why);
-	rows = db_exec(db, sql, NEWS_TYPES "ss" FENCE_TYPES, NEWS_VALUES(n),
-	    step, why, FENCE_VALUES(n));
-	if (rows == 1 && due_in(db, &n->id, delay_s) == -1)
-		return -1;
-	return settled(db, n, rows, JOB_PENDING);
+	return put_off(db, sql, n, why, delay_s);
 }
 
 int
@@ -784,15 +794,8 @@ job_crashed(struct db *db, const struct job_news *n, const char *why,
 	    NEWS_SET LEAVES ", state = 'pending', step = ?, message = ?,"
 	    " crashes = crashes + 1, attempt = GREATEST(attempt, 1) - 1"
 	    NEWS_FENCE;
-	char			 step[256];
-	int64_t			 rows;
 
-	snprintf(step, sizeof(step), "Again in %u s: %s", delay_s, why);
-	rows = db_exec(db, sql, NEWS_TYPES "ss" FENCE_TYPES, NEWS_VALUES(n),
-	    step, why, FENCE_VALUES(n));
-	if (rows == 1 && due_in(db, &n->id, delay_s) == -1)
-		return -1;
-	return settled(db, n, rows, JOB_PENDING);
+	return put_off(db, sql, n, why, delay_s);
 }
 
 int
@@ -829,7 +832,8 @@ make_ready(struct db *db, void *arg)
 {
 	static const char	 ready[] =
 	    "UPDATE job SET ready = ? WHERE id = ? AND state = 'pending'";
-	static const char	 remove[] = "DELETE FROM later WHERE job_id = ?";
+	static const char	 remove[] =
+	    "DELETE FROM later WHERE job_id = ?";
 	struct due		*due = arg;
 	int			 i;
 
@@ -865,7 +869,8 @@ job_cancels(struct db *db, uint64_t daemon_id, struct uuid *ids, size_t n)
 	    " WHERE daemon_id = ? AND state = 'running' AND cancel = 1"
 	    " LIMIT ?";
 
-	return take_ids(db_query(db, sql, "uu", daemon_id, (uint64_t)n), ids, n);
+	return take_ids(db_query(db, sql, "uu", daemon_id, (uint64_t)n), ids,
+	    n);
 }
 
 /* ---- a person's wishes --------------------------------------------------- */
@@ -890,7 +895,7 @@ lock_state(struct db *db, const struct uuid *id, enum job_state *state,
 
 	if ((row = db_one(db, sql, "I", id)) == NULL)
 		return -1;
-	*state = (enum job_state)job_state_parse(db_str(row, 0));
+	*state = state_of(row, 0);
 	*cancel = db_u64(row, 1) != 0;
 	db_rows_free(row);
 	return 0;
@@ -952,7 +957,8 @@ retry(struct db *db, void *arg)
 static int
 delete(struct db *db, void *arg)
 {
-	static const char	 find[] = "SELECT pipeline FROM job WHERE id = ?";
+	static const char	 find[] =
+	    "SELECT pipeline FROM job WHERE id = ?";
 	static const char	 sql[] = "DELETE FROM job WHERE id = ?";
 	struct wish		*w = arg;
 	struct db_rows		*row;

@@ -50,7 +50,7 @@ struct job {
 	unsigned int	attempt;	/* 1 the first time it runs */
 	unsigned int	crashes;	/* of it that took a daemon or stage */
 	uint64_t	daemon_id;	/* that runs it; 0: none */
-	uint64_t	token;		/* fence: of the attempt that may write */
+	uint64_t	token;		/* fence: who has it may write */
 	bool		cancel;		/* asked for while it runs */
 	uint32_t	seq;		/* of its last event */
 	char		changed_at[DB_TIME];
@@ -95,7 +95,7 @@ struct job_filter {
 	uint64_t	 user_id;
 	int		 state;		/* enum job_state, or -1 */
 	char		 pipeline[32];
-	char		 text[256];	/* begins the id, or is in the name */
+	char		 text[256];	/* is in the id or the name */
 	char		 since[DB_TIME];	/* created at or after */
 	struct uuid	 before;	/* older than this job; zero: newest */
 	unsigned int	 limit;		/* rows */
@@ -112,8 +112,8 @@ int	 job_list(struct db *, const struct job_filter *, struct job *rows);
 struct job_queue {
 	char		name[32];
 	struct uuid	low;
-	uint64_t	low_until;	/* monotonic ms; then it starts anew, for
-					   ids that became visible late */
+	uint64_t	low_until;	/* loop_now(); then it starts anew,
+					   for ids that came late */
 };
 
 /*

@@ -27,6 +27,7 @@ EOT
 	"stage more 50 9s part\nalways tidy 0 9s tidy\n")
     ->pipeline('again', "attempts 3\nstage try 100 9s try-thrice\n")
     ->pipeline('never', "attempts 2\nstage try 100 9s never\n")
+    ->pipeline('mumble', "stage try 100 9s mumble\n")
     ->pipeline('exit', "stage fall 100 9s fall\n")
     ->pipeline('absent', "stage a 100 9s part\nstage b 0 9s gone\n")
     ->pipeline('rubbish', "stage talk 100 30s talk\n")
@@ -62,6 +63,11 @@ echo "retry 1 the scanner is busy" >&3
 exit 1
 EOT
     ->stage('never', "#!/bin/sh\necho 'retry 1 still busy' >&3\n")
+    ->stage('mumble', <<'EOT')
+#!/bin/sh
+[ "$MILLRACE_ATTEMPT" = 2 ] && exit 0
+echo "retry 1 $(printf '\303\274%.0s' $(seq 300))" >&3
+EOT
     ->stage('fall', "#!/bin/sh\necho 'oil on the floor' >&2\nexit 7\n")
     ->stage('gone', "#!/bin/sh\n")
     ->stage('talk', <<'EOT')
@@ -186,6 +192,9 @@ is_deeply([ sort { $a <=> $b } @percent ], \@percent,
 is($end->{status}, 'failed', 'attempts end');
 is($end->{error_message}, 'Given up after 2 attempts: still busy',
     'with the reason');
+
+($end, $job) = run('mumble');
+is($end->{status}, 'completed', 'a reason is cut between two characters');
 
 ($end, $job) = run('exit');
 is($end->{error_message}, 'fall: exit 7: oil on the floor',
