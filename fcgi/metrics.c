@@ -7,6 +7,7 @@
 
 #include "metrics.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,14 +112,13 @@ streams(struct text *t, struct req *r)
 	fclose(f);
 }
 
-/* Asked from this host, and not through a proxy that we do not know. */
-static int
-check_caller(struct req *r)
+/* Asked from this host, and not by a proxy here on behalf of somebody. */
+static bool
+is_local(struct req *r)
 {
-	if (strcmp(r->address, "127.0.0.1") == 0 ||
-	    strcmp(r->address, "::1") == 0)
-		return 0;
-	return route_caller(r, ROUTE_ADMIN, 0);
+	return req_param(r, "FORWARDED_FOR")[0] == '\0' &&
+	    (strcmp(r->address, "127.0.0.1") == 0 ||
+	    strcmp(r->address, "::1") == 0);
 }
 
 int
@@ -129,7 +129,7 @@ metrics_show(struct req *r)
 	struct text		 t = { 0 };
 	int			 n, nlist, status;
 
-	if ((status = check_caller(r)) != 0)
+	if (!is_local(r) && (status = route_caller(r, ROUTE_ADMIN, 0)) != 0)
 		return status;
 	counts = req_alloc(r, COUNTS_MAX * sizeof(*counts));
 	list = req_alloc(r, DAEMONS_MAX * sizeof(*list));

@@ -216,6 +216,8 @@ is($health->json->{service}, 'millrace', 'who it is');
 like($health->json->{uptime_seconds}, qr/^\d+$/, 'and since when');
 my $metrics = $rig->get('/metrics');
 is($metrics->{status}, 200, 'metrics, from this host');
+is($rig->get('/metrics', headers => { 'X-Forwarded-For' => '192.0.2.1' })
+    ->{status}, 401, 'not by a proxy for somebody');
 like($metrics->{body},
     qr/^millrace_jobs_total\{pipeline="count",state="completed"\} 7$/m,
     'count what was done');
