@@ -38,7 +38,7 @@ struct pool {
 	sigset_t	 inherited;
 };
 
-static volatile sig_atomic_t	stopping, renewing, died;
+static volatile sig_atomic_t	stopping, renewing;
 
 void
 pool_socket(const char *path)
@@ -78,9 +78,7 @@ caught(int signo)
 {
 	if (signo == SIGHUP)
 		renewing = 1;
-	else if (signo == SIGCHLD)
-		died = 1;
-	else
+	else if (signo != SIGCHLD)
 		stopping = 1;
 }
 
@@ -134,7 +132,6 @@ bury(struct pool *p)
 	int		 status;
 	bool		 any = false;
 
-	died = 0;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		for (i = 0; i < p->n; i++) {
 			if (p->pids[i] == pid)
@@ -174,16 +171,26 @@ tell(const struct pool *p, int signo)
 	}
 }
 
-/* Wait for a signal, for at most MS. */
+/* Wait for a signal of SET, for at most MS. */
 static void
-doze(const struct pool *p, long ms)
+doze(const sigset_t *set, long ms)
 {
 	struct timespec	 ts = { ms / 1000, ms % 1000 * 1000000 };
 	siginfo_t	 info;
 	int		 signo;
 
-	if ((signo = sigtimedwait(&p->blocked, &info, &ts)) > 0)
+	if ((signo = sigtimedwait(set, &info, &ts)) > 0)
 		caught(signo);
+}
+
+/* The same, but the death of one more worker is no news. */
+static void
+rest(const struct pool *p)
+{
+	sigset_t	 set = p->blocked;
+
+	sigdelset(&set, SIGCHLD);
+	doze(&set, RESPAWN_MS);
 }
 
 static void
@@ -194,7 +201,7 @@ end_all(struct pool *p)
 	tell(p, SIGTERM);
 	for (left_ms = GRACE_S * 1000; left_ms > 0 && any_left(p);
 	    left_ms -= RESPAWN_MS) {
-		doze(p, RESPAWN_MS);
+		doze(&p->blocked, RESPAWN_MS);
 		bury(p);
 	}
 	tell(p, SIGKILL);
@@ -217,13 +224,13 @@ pool_run(unsigned int workers, void (*work)(void *), void *arg)
 			if (p.pids[i] == 0)
 				p.pids[i] = start(&p);
 		}
-		doze(&p, 1000);
+		doze(&p.blocked, 1000);
 		if (renewing) {
 			renewing = 0;
 			tell(&p, SIGTERM);
 		}
 		if (bury(&p) && !stopping)
-			doze(&p, RESPAWN_MS);
+			rest(&p);
 	}
 	end_all(&p);
 	free(p.pids);

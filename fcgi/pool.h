@@ -14,8 +14,9 @@
  *		one, or (PATH not NULL) a new one, mode 0660.  Fatal if not.
  * pool_run	Keep WORKERS processes running WORK(ARG), which ends by
  *		itself on SIGTERM.  SIGTERM and SIGINT end all; SIGHUP replaces
- *		the workers one by one.  A worker that dies is replaced, at most
- *		ten times a second.  Returns the exit status.
+ *		each worker once its request in hand is done.  Those that died
+ *		are replaced, at most ten times a second.  Returns the exit
+ *		status.
  */
 void	pool_socket(const char *path);
 int	pool_run(unsigned int workers, void (*work)(void *), void *);

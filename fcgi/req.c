@@ -35,6 +35,9 @@
 /* A peer from which nothing comes, or that takes nothing, for this long. */
 #define SILENCE_S	60
 
+/* Pause before accepting again when there is no descriptor for it, us. */
+#define ACCEPT_US	100000
+
 /* Parameters of a query string, at most. */
 #define QUERY_MAX	64
 
@@ -541,9 +544,11 @@ next_connection(const sigset_t *waiting)
 			continue;	/* a signal: look at stopping */
 		fd = accept4(0, NULL, NULL, SOCK_CLOEXEC);
 		if (fd == -1) {
-			if (errno != EAGAIN && errno != EINTR &&
-			    errno != ECONNABORTED)
-				log_warn("accept");
+			if (errno == EAGAIN || errno == EINTR ||
+			    errno == ECONNABORTED)
+				continue;
+			log_warn("accept");
+			usleep(ACCEPT_US);
 			continue;
 		}
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
