@@ -18,11 +18,11 @@ static const struct command {
 	int		(*run)(const struct conf *, int, char **);
 	const char	*about;
 } commands[] = {
-	{ "config",	NULL,		"check, show or explain the configuration" },
-	{ "db",		cmd_db,		"migrate the database, print its grants" },
-	{ "nginx",	cmd_nginx,	"print the configuration for nginx" },
-	{ "token",	cmd_token,	"create, list and revoke API tokens" },
-	{ "user",	cmd_user,	"add, list and change users" },
+	{ "config", NULL,	"check, show or explain the configuration" },
+	{ "db",	    cmd_db,	"migrate the database, print its grants" },
+	{ "nginx",  cmd_nginx,	"print the configuration for nginx" },
+	{ "token",  cmd_token,	"create, list and revoke API tokens" },
+	{ "user",   cmd_user,	"add, list and change users" },
 	{ NULL }
 };
 
@@ -69,12 +69,28 @@ wants_help(int argc, char **argv)
 	    strcmp(argv[1], "-h") == 0);
 }
 
+static int
+run(const struct command *command, const char *file, int argc, char **argv)
+{
+	struct conf	*conf;
+	int		 status;
+
+	if (command->run == NULL)
+		return cmd_config(file, argc, argv);
+	if (wants_help(argc, argv))
+		return command->run(NULL, argc, argv);
+	if ((conf = conf_load(file)) == NULL)
+		return EXIT_FAILED;
+	status = command->run(conf, argc, argv);
+	conf_free(conf);
+	return status;
+}
+
 int
 main(int argc, char **argv)
 {
 	const char		*file = MILLRACE_CONF;
 	const struct command	*command;
-	struct conf		*conf;
 	int			 c, status;
 
 	log_init("millrace");
@@ -107,13 +123,11 @@ main(int argc, char **argv)
 		fatalx("libsodium does not start");
 	command = find(argv[0]);
 	optind = 0;			/* the command has options of its own */
-	if (command->run == NULL)
-		return cmd_config(file, argc, argv);
-	if (wants_help(argc, argv))
-		return command->run(NULL, argc, argv);
-	if ((conf = conf_load(file)) == NULL)
+	status = run(command, file, argc, argv);
+	/* What was printed must have arrived: it goes into files and pipes. */
+	if (fflush(stdout) == EOF || ferror(stdout)) {
+		log_warn("standard output");
 		return EXIT_FAILED;
-	status = command->run(conf, argc, argv);
-	conf_free(conf);
+	}
 	return status;
 }

@@ -361,7 +361,5 @@ cmd_nginx(const struct conf *conf, int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	fill(&m, m.standalone ? "standalone.conf" : "site.conf", 0);
-	if (fflush(stdout) != 0)
-		fatal("standard output");
-	return 0;
+	return EXIT_DONE;
 }

@@ -127,6 +127,9 @@ unlike(join("\n", map { join '|', @$_ } $rig->sql('SELECT password FROM user'),
     $rig->sql('SELECT HEX(hash) FROM token')), qr/\Q$password\E|\Q$ana\E/,
     'neither is kept as it is');
 
+is(system("'$rig->{build}/millrace' -c '" . $rig->dir . "/millrace.conf'" .
+    ' user list >/dev/full 2>&1') >> 8, 1, 'what cannot be printed is an error');
+
 $rig->stop('mariadb');
 is((user('list'))[0], 69, 'without a database it says so');
 is((user('add', '--generate', 'late'))[1], '',
