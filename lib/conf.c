@@ -33,7 +33,7 @@
 #define TEXT_MOST	4096
 
 enum conf_kind {
-	CONF_TEXT, CONF_SECRET, CONF_PATH, CONF_LISTEN, CONF_URL, CONF_PREFIX,
+	CONF_TEXT, CONF_SECRET, CONF_PATH, CONF_LISTEN, CONF_PREFIX,
 	CONF_HOSTS, CONF_ORIGINS, CONF_NETS, CONF_NAMES, CONF_SANDBOX,
 	CONF_BOOLEAN, CONF_NUMBER, CONF_SECONDS, CONF_MILLIS, CONF_SIZE
 };
@@ -87,9 +87,6 @@ static const struct conf_key keys[] = {
 	    AT(db_password_file),
 	    "File whose first line is the password.  %p as in user." },
 
-	{ "site", "url", CONF_URL, 0, TEXT_MOST, "", AT(url),
-	    "Public address of the site, without a slash at its end.  When"
-	    " empty, it is taken from each request." },
 	{ "site", "prefix", CONF_PREFIX, 0, 255, "", AT(prefix),
 	    "Path below which Millrace lives on the site, as /jobs.  Empty:"
 	    " the whole site." },
@@ -285,6 +282,24 @@ conf_size(const char *text, uint64_t *out)
 	return read_number(text, bytes, UINT64_MAX, out);
 }
 
+int
+conf_boolean(const char *text, bool *out)
+{
+	static const struct { const char *word; bool value; } booleans[] = {
+		{ "yes", true }, { "true", true }, { "on", true },
+		{ "1", true }, { "no", false }, { "false", false },
+		{ "off", false }, { "0", false },
+	};
+	size_t	 i;
+
+	for (i = 0; i < sizeof(booleans) / sizeof(booleans[0]); i++)
+		if (strcasecmp(text, booleans[i].word) == 0) {
+			*out = booleans[i].value;
+			return 0;
+		}
+	return -1;
+}
+
 /* ---- text of a certain form --------------------------------------------- */
 
 static bool
@@ -368,20 +383,6 @@ is_prefix(const char *s)
 }
 
 static bool
-is_url(const char *s)
-{
-	char		 origin[TEXT_MOST + 1];
-	const char	*path;
-
-	if (strncmp(s, "http://", 7) != 0 && strncmp(s, "https://", 8) != 0)
-		return false;
-	strlcpy(origin, s, sizeof(origin));
-	if ((path = strchr(strstr(s, "://") + 3, '/')) != NULL)
-		origin[path - s] = '\0';
-	return is_origin(origin) && (path == NULL || is_prefix(path));
-}
-
-static bool
 is_server_name(const char *s)
 {
 	return all_of(s, "._-*");
@@ -436,8 +437,6 @@ static const struct kind {
 	[CONF_PATH]	= { "path", "an absolute path", NULL, false, is_path },
 	[CONF_LISTEN]	= { "address:port", "ADDRESS:PORT", NULL, false,
 			    is_listen },
-	[CONF_URL]	= { "url", "http[s]://HOST[:PORT][/PATH] without a"
-			    " slash at its end", NULL, false, is_url },
 	[CONF_PREFIX]	= { "path", "a path that begins with / and does not"
 			    " end with it", NULL, false, is_prefix },
 	[CONF_HOSTS]	= { "name ...", "a host name", NULL, true,
@@ -456,11 +455,6 @@ static const struct kind {
 			    seconds },
 	[CONF_MILLIS]	= { "duration", "a duration as 500ms or 2s", millis },
 	[CONF_SIZE]	= { "size", "a size as 64k, 2m or 32g", bytes },
-};
-
-static const struct { const char *word; bool value; } booleans[] = {
-	{ "yes", true }, { "true", true }, { "on", true }, { "1", true },
-	{ "no", false }, { "false", false }, { "off", false }, { "0", false },
 };
 
 static void *
@@ -508,15 +502,8 @@ wrong_form(struct reader *r, const struct conf_key *k, const char *value)
 static int
 set_boolean(struct reader *r, const struct conf_key *k, const char *value)
 {
-	bool	*where = member(&r->loaded->conf, k);
-	size_t	 i;
-
-	for (i = 0; i < sizeof(booleans) / sizeof(booleans[0]); i++)
-		if (strcasecmp(value, booleans[i].word) == 0) {
-			*where = booleans[i].value;
-			return 0;
-		}
-	return wrong_form(r, k, value);
+	return conf_boolean(value, member(&r->loaded->conf, k)) == 0 ? 0 :
+	    wrong_form(r, k, value);
 }
 
 static int

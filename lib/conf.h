@@ -28,18 +28,17 @@ struct conf {
 	char		*db_password_file; /* %p likewise; its first line */
 
 	/* [site] */
-	char		*url;		/* public base URL; "": from the request */
-	char		*prefix;	/* path prefix, as "/jobs"; "" for none */
+	char		*prefix;	/* of paths, as "/jobs"; "": none */
 	char		*listen;	/* ADDRESS:PORT that nginx serves */
 	char		*server_name;	/* for nginx */
 	char		*origins;	/* CORS: exact origins, by spaces */
 	char		*trusted_proxies; /* addresses or nets, by spaces */
-	bool		 anonymous;	/* process and batches without login */
+	bool		 anonymous;	/* process without login */
 	unsigned int	 anonymous_jobs; /* unfinished ones per address */
 	bool		 registration;	/* open to everybody */
 
 	/* [auth] */
-	char		*secret;	/* 64 hex digits, or 32 bytes and more */
+	char		*secret;	/* 64 hex digits, or 32 bytes or more */
 	char		*secret_file;	/* instead of secret: its first line */
 	char		*previous_secret; /* still accepted, while rotating */
 	unsigned int	 access_s;	/* life of an access token */
@@ -55,7 +54,7 @@ struct conf {
 
 	/* [run] */
 	char		*sockets;	/* directory of the unix sockets */
-	unsigned int	 workers;	/* processes of auth, upload, status */
+	unsigned int	 workers;	/* of status; others have more */
 	char		*share;		/* where sql/ web/ nginx/ vmaf/ are;
 					   initially MILLRACE_SHARE */
 
@@ -73,7 +72,7 @@ struct conf {
 	unsigned int	 keepalive_s;
 	unsigned int	 stalled_s;	/* closed when no byte moves for this */
 	unsigned int	 rotate_s;	/* streams that can renew; 0: never */
-	unsigned int	 streams;	/* at most; 0: by the descriptor limit */
+	unsigned int	 streams;	/* most; 0: by the descriptor limit */
 	unsigned int	 user_streams;	/* at most per user, or address */
 
 	/* [environment]: NAME=VALUE for stage programs, NULL at the end */
@@ -100,11 +99,13 @@ void		 conf_show(FILE *, const struct conf *);
 /*
  * Values that other files use too (pipelines).  Each returns 0, or -1 when
  * TEXT is not one.  Durations "90", "90s", "5m", "2h", "7d"; sizes in bytes
- * "100", "64k", "2m", "32g", powers of 1024.
+ * "100", "64k", "2m", "32g", powers of 1024.  Booleans yes, true, on, 1 and
+ * no, false, off, 0 in any case.
  */
 int	 conf_number(const char *text, uint64_t most, uint64_t *);
 int	 conf_duration(const char *text, unsigned int *seconds);
 int	 conf_size(const char *text, uint64_t *bytes);
+int	 conf_boolean(const char *text, bool *);
 
 /* The candidate nearest to WORD, or NULL: for "did you mean". */
 const char *conf_nearest(const char *word, const char *const *candidates);

@@ -299,11 +299,6 @@ static const struct option_kind {
 
 #define NOPTION_KINDS	(sizeof(option_kinds) / sizeof(option_kinds[0]))
 
-static const struct { const char *word; bool value; } booleans[] = {
-	{ "true", true }, { "yes", true }, { "on", true }, { "1", true },
-	{ "false", false }, { "no", false }, { "off", false }, { "0", false },
-};
-
 /* A value of somebody, fit for an error: short, and valid UTF-8. */
 static const char *
 quote(const char *value, char buf[QUOTE_MAX + 4])
@@ -388,15 +383,15 @@ static int
 boolean_fits(const char *value, char **json, char **error)
 {
 	char	 buf[QUOTE_MAX + 4];
-	size_t	 i;
+	bool	 yes;
 
-	for (i = 0; i < sizeof(booleans) / sizeof(booleans[0]); i++)
-		if (strcasecmp(value, booleans[i].word) == 0) {
-			*json = xstrdup(booleans[i].value ? "true" : "false");
-			return 0;
-		}
-	xasprintf(error, "\"%s\" is not true or false", quote(value, buf));
-	return -1;
+	if (conf_boolean(value, &yes) == -1) {
+		xasprintf(error, "\"%s\" is not true or false",
+		    quote(value, buf));
+		return -1;
+	}
+	*json = xstrdup(yes ? "true" : "false");
+	return 0;
 }
 
 static int

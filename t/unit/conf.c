@@ -197,7 +197,7 @@ empty_file_means_initial_values(void **state)
 	assert_string_equal(c->listen, "127.0.0.1:8080");
 	assert_string_equal(c->queues, "default");
 	assert_string_equal(c->root, MILLRACE_STATE);
-	assert_string_equal(c->url, "");
+	assert_string_equal(c->origins, "");
 	assert_int_equal(c->db_port, 3306);
 	assert_int_equal(c->access_s, 600);
 	assert_int_equal(c->idle_s, 604800);
@@ -226,7 +226,6 @@ reads_values(void **state)
 	    "origins = http://localhost:3000\thttps://[::1] app://x\n"
 	    "trusted_proxies = 10.0.0.0/8 ::1 192.0.2.7 2001:db8::/32\n"
 	    "anonymous = Yes\n"
-	    "url = https://jobs.example:8443/a/b\n"
 	    "prefix = /jobs\n"
 	    "[upload]\n"
 	    "max_size = 1m\n"
@@ -267,8 +266,10 @@ names_mistakes(void **state)
 		{ "[zzzzzzz]\nkey = 1\n", ":1: unknown section [zzzzzzz]\n" },
 		{ "[site\n",	":1: expected [SECTION], found" },
 		{ "[site] x\n",	":1: expected [SECTION], found" },
-		{ "url = x\n",	":1: url: before the first [SECTION]" },
-		{ "[site]\nurl\n", ":2: expected KEY = VALUE, found \"url\"" },
+		{ "listen = x\n",
+		    ":1: listen: before the first [SECTION]" },
+		{ "[site]\nlisten\n",
+		    ":2: expected KEY = VALUE, found \"listen\"" },
 		{ "[site]\nregstration = yes\n",
 		    ":2: [site] regstration: unknown key; did you mean"
 		    " \"registration\"?" },
@@ -300,9 +301,6 @@ names_mistakes(void **state)
 		{ "[site]\nprefix = /jobs/\n", "\"/jobs/\" is not a path" },
 		{ "[site]\nprefix = /\n", "\"/\" is not a path" },
 		{ "[site]\nprefix = /a;b\n", "\"/a;b\" is not a path" },
-		{ "[site]\nurl = ftp://x\n", "\"ftp://x\" is not http" },
-		{ "[site]\nurl = http://x/\n", "\"http://x/\" is not http" },
-		{ "[site]\nurl = http://\n", "\"http://\" is not http" },
 		{ "[site]\norigins = http://a http://b/ *\n",
 		    "\"http://b/\" is not SCHEME://HOST[:PORT]" },
 		{ "[site]\norigins = http://a http://b/ *\n",
@@ -319,8 +317,8 @@ names_mistakes(void **state)
 		{ "[daemon]\nqueues = Video\n", "\"Video\" is not a name" },
 		{ "[daemon]\nslots = 1\nslots = 2\n",
 		    ":3: [daemon] slots: given before, in line 2" },
-		{ "[site]\nurl = \"http://x\n", ":2: a quote without its end" },
-		{ "[site]\nurl = 'http://x' y\n",
+		{ "[site]\nlisten = \"a:1\n", ":2: a quote without its end" },
+		{ "[site]\nlisten = 'a:1' y\n",
 		    ":2: text behind the quoted value: y" },
 		{ "[environment]\nlower = x\n",
 		    ":2: [environment] lower: not a name of A-Z" },
@@ -328,7 +326,8 @@ names_mistakes(void **state)
 		    "are set by the daemon" },
 		{ "[environment]\nA = x\nA = y\n",
 		    ":3: [environment] A: given twice" },
-		{ "[site]\nurl = \001\n", ":2: control byte 0x01 in column 7" },
+		{ "[site]\nlisten = \001\n",
+		    ":2: control byte 0x01 in column 10" },
 	};
 	struct conf	*c;
 	size_t		 i;
@@ -356,7 +355,7 @@ names_all_mistakes_of_a_file(void **state)
 static void
 survives_rubbish(void **state)
 {
-	static const char	 nul[] = "[site]\nurl = http://a\0b\n";
+	static const char	 nul[] = "[site]\nlisten = abcde\0b\n";
 	char			*line = malloc(200000);
 
 	(void)state;
@@ -368,9 +367,10 @@ survives_rubbish(void **state)
 	memset(line, 'x', 199999);
 	line[199999] = '\0';
 	assert_null(load(line));
-	memcpy(line, "[site]\nurl=http://", 18);
+	memcpy(line, "[auth]\nsecret=", 14);
 	assert_null(load(line));
-	assert_non_null(strstr(said, ":2: [site] url: longer than 4096 bytes"));
+	assert_non_null(strstr(said, ":2: [auth] secret: longer than 4096"
+	    " bytes"));
 	free(line);
 
 	hush();
@@ -388,12 +388,12 @@ environment_comes_first(void **state)
 
 	(void)state;
 	setenv("MILLRACE_DAEMON_SLOTS", "7", 1);
-	setenv("MILLRACE_SITE_URL", "", 1);
+	setenv("MILLRACE_SITE_ORIGINS", "", 1);
 	setenv("SECRET_KEY", "third", 1);
-	c = load("[daemon]\nslots = 3\n[site]\nurl = http://a\n"
+	c = load("[daemon]\nslots = 3\n[site]\norigins = http://a\n"
 	    "[auth]\nsecret = fourth\n");
 	assert_int_equal(c->slots, 7);
-	assert_string_equal(c->url, "http://a");
+	assert_string_equal(c->origins, "http://a");
 	assert_string_equal(c->secret, "third");
 	conf_free(c);
 	setenv("JWT_SECRET", "second", 1);
@@ -410,7 +410,7 @@ environment_comes_first(void **state)
 	    "MILLRACE_DAEMON_SLOTS: [daemon] slots: \"x\" is not a number"));
 
 	unsetenv("MILLRACE_DAEMON_SLOTS");
-	unsetenv("MILLRACE_SITE_URL");
+	unsetenv("MILLRACE_SITE_ORIGINS");
 	unsetenv("SECRET_KEY");
 	unsetenv("JWT_SECRET");
 	unsetenv("MILLRACE_AUTH_SECRET");
