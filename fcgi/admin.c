@@ -27,16 +27,6 @@
 /* A daemon that was not heard for this long is late, s; it renews each 5. */
 #define LATE_S		12
 
-static struct json_object *
-new_list(struct json_object **items)
-{
-	struct json_object	*o = json_object_new_object();
-
-	*items = json_object_new_array();
-	json_object_object_add(o, "items", *items);
-	return o;
-}
-
 int
 admin_users(struct req *r)
 {
@@ -51,7 +41,8 @@ admin_users(struct req *r)
 	users = req_alloc(r, USERS_MAX * sizeof(*users));
 	if ((n = user_list(r->site->db, after, users, USERS_MAX)) == -1)
 		return route_db(r);
-	o = new_list(&items);
+	o = json_object_new_object();
+	items = put_array(o, "items");
 	for (i = 0; i < n; i++) {
 		one = json_object_new_object();
 		put_text(one, "id", req_printf(r, "%llu",
@@ -114,7 +105,8 @@ admin_daemons(struct req *r)
 	list = req_alloc(r, DAEMONS_MAX * sizeof(*list));
 	if ((n = daemon_list(r->site->db, list, DAEMONS_MAX)) == -1)
 		return route_db(r);
-	o = new_list(&items);
+	o = json_object_new_object();
+	items = put_array(o, "items");
 	for (i = 0; i < n; i++)
 		json_object_array_add(items, daemon_object(r, &list[i]));
 	return reply_cached(r, o);

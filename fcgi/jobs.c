@@ -36,16 +36,6 @@
 
 /* ---- small things -------------------------------------------------------- */
 
-static struct json_object *
-new_list(struct json_object **items)
-{
-	struct json_object	*o = json_object_new_object();
-
-	*items = json_object_new_array();
-	json_object_object_add(o, "items", *items);
-	return o;
-}
-
 /* A number of the query string; INITIAL when absent. */
 static int
 number(struct req *r, const char *name, unsigned int least, unsigned int most,
@@ -226,7 +216,8 @@ jobs_list(struct req *r)
 		uuid_text(&jobs[--n - 1].id, cursor);
 	names = req_alloc(r, sizeof(*names));
 	names->n = 0;
-	o = new_list(&items);
+	o = json_object_new_object();
+	items = put_array(o, "items");
 	for (i = 0; i < n; i++) {
 		one = dialect_v1_job(&jobs[i]);
 		put_text(one, "name", jobs[i].name);
@@ -339,7 +330,8 @@ jobs_events(struct req *r)
 	events = req_alloc(r, limit * sizeof(*events));
 	if ((n = event_list(r->site->db, &job.id, after, events, limit)) == -1)
 		return route_db(r);
-	o = new_list(&items);
+	o = json_object_new_object();
+	items = put_array(o, "items");
 	for (i = 0; i < n; i++)
 		json_object_array_add(items, event_object(&events[i]));
 	if (n == (int)limit)
@@ -417,7 +409,8 @@ jobs_steps(struct req *r)
 
 	if ((status = read_steps(r, &job, &steps, &n)) != 0)
 		return status;
-	o = new_list(&items);
+	o = json_object_new_object();
+	items = put_array(o, "items");
 	for (i = 0; i < n; i++)
 		json_object_array_add(items, step_object(r, &job, &steps[i]));
 	return reply_cached(r, o);
@@ -481,7 +474,8 @@ jobs_artifacts(struct req *r)
 	if ((n = artifact_list(r->site->db, &job.id, &list)) == -1)
 		return route_db(r);
 	uuid_text(&job.id, id);
-	o = new_list(&items);
+	o = json_object_new_object();
+	items = put_array(o, "items");
 	for (i = 0; i < n; i++) {
 		one = json_object_new_object();
 		put_text(one, "name", list[i].name);
@@ -780,7 +774,8 @@ jobs_pipelines(struct req *r)
 	struct json_object	*o, *items;
 	size_t			 i;
 
-	o = new_list(&items);
+	o = json_object_new_object();
+	items = put_array(o, "items");
 	for (i = 0; i < r->site->pipelines->n; i++)
 		json_object_array_add(items,
 		    pipeline_object(r, r->site->pipelines->list[i]));

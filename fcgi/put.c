@@ -62,6 +62,15 @@ put_id(struct json_object *o, const char *key, const struct uuid *id)
 	put_text(o, key, uuid_text(id, text));
 }
 
+struct json_object *
+put_array(struct json_object *o, const char *key)
+{
+	struct json_object	*a = json_object_new_array();
+
+	json_object_object_add(o, key, a);
+	return a;
+}
+
 void
 put_json(struct json_object *o, const char *key, char *text)
 {

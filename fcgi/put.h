@@ -19,6 +19,7 @@ struct uuid;
  * put_number	A whole number.
  * put_percent	0..100 with at most two decimals, and none that say nothing.
  * put_id	An id.
+ * put_array	An empty array, which is returned.
  * put_json	JSON text, which is taken and freed; null for NULL.
  */
 void	put_text(struct json_object *, const char *key, const char *);
@@ -28,6 +29,7 @@ void	put_time(struct json_object *, const char *key, const char *time,
 void	put_number(struct json_object *, const char *key, uint64_t);
 void	put_percent(struct json_object *, const char *key, double);
 void	put_id(struct json_object *, const char *key, const struct uuid *);
+struct json_object *put_array(struct json_object *, const char *key);
 void	put_json(struct json_object *, const char *key, char *);
 
 #endif

@@ -22,7 +22,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include <json-c/json.h>
 #include <magic.h>
@@ -33,6 +32,7 @@
 #include "file.h"
 #include "job.h"
 #include "log.h"
+#include "loop.h"
 #include "multipart.h"
 #include "pipeline.h"
 #include "put.h"
@@ -449,15 +449,6 @@ end_file(struct incoming *in)
 
 /* ---- a form -------------------------------------------------------------- */
 
-static int64_t
-now_ms(void)
-{
-	struct timespec	 ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Count what came in MS, and how fast; only waiting for the client counts. */
 static int
 keep_pace(struct incoming *in, ssize_t n, int64_t ms)
@@ -481,19 +472,20 @@ keep_pace(struct incoming *in, ssize_t n, int64_t ms)
 static int
 read_body(struct incoming *in, struct multipart *m)
 {
-	int64_t	 before;
-	size_t	 room;
-	char	*space;
-	ssize_t	 n;
-	int	 status;
+	uint64_t	 before;
+	size_t		 room;
+	char		*space;
+	ssize_t		 n;
+	int		 status;
 
 	do {
 		space = multipart_space(m, &room);
 		if (room == 0)
 			return 0;
-		before = now_ms();
+		before = loop_now();
 		n = req_read(in->r, space, room);
-		if ((status = keep_pace(in, n, now_ms() - before)) != 0)
+		if ((status = keep_pace(in, n,
+		    (int64_t)(loop_now() - before))) != 0)
 			return status;
 		multipart_add(m, (size_t)n);
 	} while (n > 0 && req_ready(in->r));

@@ -576,10 +576,9 @@ users_tokens(struct req *r)
 	if (n == -1)
 		return route_db(r);
 	o = json_object_new_object();
-	items = json_object_new_array();
+	items = put_array(o, "items");
 	for (i = 0; i < n; i++)
 		json_object_array_add(items, token_object(r, &t[i]));
-	json_object_object_add(o, "items", items);
 	return reply_secret(r, 200, o);
 }
 
