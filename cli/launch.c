@@ -90,7 +90,7 @@ struct program {
 	uint64_t	  since;	/* when it was started, ms */
 	unsigned int	  deaths;	/* in a row, none of them well */
 	struct loop_timer *timer;	/* of PAUSED and STOPPING */
-	int		  waiter;	/* client that wants it stopped, or -1 */
+	int		  waiter;	/* client who wants it stopped; -1 */
 };
 
 struct stack {

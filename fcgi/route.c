@@ -64,7 +64,8 @@ find(struct req *r, const struct route *row, char *allow, size_t size)
 		memset(args, 0, sizeof(args));
 		if (!fits(r, row->path, r->path, args))
 			continue;
-		if (row->handle != NULL && same_method(row->method, r->method)) {
+		if (row->handle != NULL &&
+		    same_method(row->method, r->method)) {
 			memcpy(r->args, args, sizeof(args));
 			return row;
 		}

@@ -25,7 +25,7 @@ enum route_access {
 	ROUTE_ADMIN		/* with role admin */
 };
 
-/* Both in the query string and as a header or cookie: what streams allow. */
+/* Proofs in the query string, where a header or cookie cannot be sent. */
 enum route_flags {
 	ROUTE_STREAM	= 1,	/* ?ticket= is a proof here */
 	ROUTE_QUERY_TOKEN = 2	/* ?token= is one, for administrators */
@@ -39,7 +39,7 @@ struct route {
 	const char	*method;
 	const char	*path;
 	enum route_access access;
-	int		(*handle)(struct req *);	/* 0, or an HTTP status */
+	int		(*handle)(struct req *); /* 0, or an HTTP status */
 	unsigned int	 flags;
 };
 

@@ -12,10 +12,10 @@
 #include "route.h"
 #include "site.h"
 
-/* Streams of these jobs are the hub's. */
+/* Streams of these jobs are the hub's; what makes them is upload's. */
 static const struct route	routes[] = {
 	{ "GET",    "/api/v1/jobs",		ROUTE_USER,  jobs_list },
-	{ "POST",   "/api/v1/jobs",		ROUTE_USER,  NULL }, /* upload */
+	{ "POST",   "/api/v1/jobs",		ROUTE_USER,  NULL },
 	{ "GET",    "/api/v1/jobs/:id",		ROUTE_USER,  jobs_show },
 	{ "DELETE", "/api/v1/jobs/:id",		ROUTE_USER,  jobs_delete },
 	{ "GET",    "/api/v1/jobs/:id/status",	ROUTE_USER,  jobs_status },

@@ -39,7 +39,8 @@ struct artifact {
 
 void	file_upload_path(const struct uuid *, char[FILE_PATH]);
 void	file_work_path(const struct uuid *job, char[FILE_PATH]);
-void	file_results_path(const struct uuid *job, uint64_t token, char[FILE_PATH]);
+void	file_results_path(const struct uuid *job, uint64_t token,
+	    char[FILE_PATH]);
 
 /*
  * upload_add	Inside the caller's transaction.  0 or -1.

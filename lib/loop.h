@@ -36,8 +36,10 @@ void		 loop_free(struct loop *);
 void	 loop_watch(struct loop *, int fd, unsigned int events, loop_io_fn *,
 	    void *);
 void	 loop_forget(struct loop *, int fd);
-struct loop_timer *loop_after(struct loop *, unsigned int ms, loop_fn *, void *);
-struct loop_timer *loop_every(struct loop *, unsigned int ms, loop_fn *, void *);
+struct loop_timer *loop_after(struct loop *, unsigned int ms, loop_fn *,
+	    void *);
+struct loop_timer *loop_every(struct loop *, unsigned int ms, loop_fn *,
+	    void *);
 void	 loop_cancel(struct loop *, struct loop_timer *);
 void	 loop_signal(struct loop *, int signo, loop_signal_fn *, void *);
 void	 loop_run(struct loop *);

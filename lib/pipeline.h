@@ -62,10 +62,10 @@ struct pipeline {
 	unsigned int	   attempts;	/* runs before it counts as failed */
 	uint64_t	   max_size;	/* bytes of input; 0: the site's */
 	uint64_t	   memory;	/* bytes of address space per process */
-	uint64_t	   written;	/* "written 2g": bytes of one file that a
-					   stage writes; 0: as the disk lets */
-	unsigned int	   silence_s;	/* "silence 5m": no word for so long, and
-					   a stage is stuck; 0: not watched */
+	uint64_t	   written;	/* bytes of one file that a stage
+					   writes; 0: as the disk lets */
+	unsigned int	   silence_s;	/* no word for so long, and a stage
+					   is stuck; 0: not watched */
 	struct option_spec *options;
 	size_t		   noptions;
 	struct stage	  *stages;

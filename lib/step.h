@@ -15,7 +15,7 @@
 enum step_state { STEP_WAITING, STEP_RUNNING, STEP_DONE, STEP_FAILED };
 
 struct step {
-	unsigned int	position;	/* of its stage in the pipeline, from 0 */
+	unsigned int	position;	/* of its stage, from 0 */
 	char		stage[32];
 	char		item[256];	/* "" but for "each" */
 	char		args[1024];	/* of the item */

@@ -42,7 +42,7 @@ struct caller {
 	uint64_t	token_id;	/* API: row of table token; a ticket has
 					   the one or the other */
 	unsigned int	scopes;		/* API: bits of user_scope */
-	struct uuid	job;		/* ticket: the only job it is good for */
+	struct uuid	job;		/* ticket: the one job it is for */
 };
 
 /* What an API token may do; everything else a caller may do everything. */

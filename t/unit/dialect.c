@@ -104,7 +104,8 @@ static void
 percentages_have_no_idle_digits(void **state)
 {
 	static const struct { double percent; const char *text; } cases[] = {
-		{ 0, "0" }, { 100, "100" }, { 37.5, "37.5" }, { 33.33, "33.33" },
+		{ 0, "0" }, { 100, "100" }, { 37.5, "37.5" },
+		{ 33.33, "33.33" },
 		{ 30.1, "30.1" }, { 10, "10" }, { 99.99, "99.99" }, { 0.05,
 		"0.05" },
 	};

@@ -31,7 +31,8 @@
 #define AUDIO		",{\"index\":1,\"codec_type\":\"audio\"," \
 			"\"codec_name\":\"aac\",\"duration\":\"29.0\"}"
 #define COVER		"{\"index\":0,\"codec_type\":\"video\"," \
-			"\"codec_name\":\"mjpeg\",\"width\":600,\"height\":600," \
+			"\"codec_name\":\"mjpeg\",\"width\":600," \
+			"\"height\":600," \
 			"\"disposition\":{\"attached_pic\":1}}"
 
 static void

@@ -102,7 +102,8 @@ static bool
 is_taken(unsigned int i)
 {
 	struct flock	 l = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = i, .l_len = 1,
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = i,
+		.l_len = 1,
 	};
 
 	assert_int_equal(fcntl(turns, F_GETLK, &l), 0);
@@ -145,8 +146,11 @@ few_run_a_few_wait_the_rest_is_turned_away(void **state)
 static void
 one_worker_stays_free(void **state)
 {
-	static const struct { unsigned int workers, at_once, seats; } cases[] = {
-		{ 1, 1, 0 }, { 2, 1, 0 }, { 3, 2, 0 }, { 4, 2, 1 }, { 16, 2, 13 },
+	static const struct {
+		unsigned int workers, at_once, seats;
+	} cases[] = {
+		{ 1, 1, 0 }, { 2, 1, 0 }, { 3, 2, 0 }, { 4, 2, 1 },
+		{ 16, 2, 13 },
 	};
 	size_t	 i;
 

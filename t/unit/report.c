@@ -11,7 +11,9 @@
 
 #include "report.h"
 
-#define HASH	"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define HASH \
+	"00112233445566778899aabbccddeeff" \
+	"00112233445566778899aabbccddeeff"
 #define LONGEST	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" \
 		"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" \
 		"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" \
@@ -26,7 +28,8 @@ takes_lines_apart(void **state)
 		struct report	 r;
 	} cases[] = {
 		{ "progress 40 encoding 720p",
-		    { REPORT_PROGRESS, .percent = 40, .text = "encoding 720p" }},
+		    { REPORT_PROGRESS, .percent = 40,
+			.text = "encoding 720p" }},
 		{ "progress 12.345", { REPORT_PROGRESS, .percent = 12.345 }},
 		{ "progress   7  two  spaces",
 		    { REPORT_PROGRESS, .percent = 7, .text = "two  spaces" }},
@@ -48,7 +51,8 @@ takes_lines_apart(void **state)
 		{ "detail pages {\"n\": 3}", { REPORT_DETAIL, .name = "pages",
 		    .text = "{\"n\": 3}" }},
 		{ "result a.mp4 out/a.mp4 video/mp4", { REPORT_RESULT,
-		    .name = "a.mp4", .path = "out/a.mp4", .type = "video/mp4" }},
+		    .name = "a.mp4", .path = "out/a.mp4",
+		    .type = "video/mp4" }},
 		{ "result a.mp4 a.mp4",
 		    { REPORT_RESULT, .name = "a.mp4", .path = "a.mp4" }},
 		{ "result ...x a/..b/c",
@@ -173,7 +177,7 @@ cleans_the_text(void **state)
 		{ "step \xc0\xaf.", "??." },		/* overlong */
 		{ "step \xe0\x80\xaf.", "???." },
 		{ "step \xf0\x80\x80\xaf.", "????." },
-		{ "step \xed\xa0\x80.", "???." },		/* a surrogate */
+		{ "step \xed\xa0\x80.", "???." },	/* a surrogate */
 		{ "step \xf4\x90\x80\x80.", "????." },	/* beyond the last */
 		{ "step \xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf" },
 		{ "step \x80", "?" },
@@ -207,7 +211,8 @@ hear(void *arg, char *line)
 static void
 lines_are_the_same_in_any_pieces(void **state)
 {
-	static const char	 data[] = "step one\n\nstep two\r\nst\0ep\nlast";
+	static const char	 data[] =
+	    "step one\n\nstep two\r\nst\0ep\nlast";
 	struct report_lines	*l;
 	struct heard		*h;
 	size_t			 piece, i, len;

@@ -17,8 +17,12 @@
 
 #include "../../lib/token.c"
 
-#define SECRET	"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
-#define OTHER	"ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+#define SECRET \
+	"000102030405060708090a0b0c0d0e0f" \
+	"101112131415161718191a1b1c1d1e1f"
+#define OTHER \
+	"ff0102030405060708090a0b0c0d0e0f" \
+	"101112131415161718191a1b1c1d1e1f"
 #define SID	"0192f0c1-7b2a-7cde-8f01-23456789abcd"
 #define JTI	"0192f0c1-7b2a-7cde-8f01-23456789abce"
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -192,7 +196,9 @@ refuses_to_make_one_that_lives_too_long(void **state)
 static void
 each_claim_is_checked(void **state)
 {
-	static const struct { const char *name, *value; int result; } cases[] = {
+	static const struct {
+		const char *name, *value; int result;
+	} cases[] = {
 		{ "none", "",				0 },
 		{ "aud", NULL,				-1 },
 		{ "aud", "\"other\"",			-1 },
@@ -316,7 +322,9 @@ times_are_checked(void **state)
 static void
 claims_are_one_plain_object(void **state)
 {
-	static const struct { const char *before, *after; int result; } cases[] = {
+	static const struct {
+		const char *before, *after; int result;
+	} cases[] = {
 		{ "",			"",			0 },
 		{ " \n",		"\t ",			0 },
 		{ "[",			"]",			-1 },
@@ -393,7 +401,8 @@ the_header_is_ours(void **state)
 		{ "{\"alg\":\"HS256\",\"kid\":\"%s\"}", -1 },
 		{ "{\"alg\":\"HS256\",\"typ\":\"JWT\"}", -1 },
 		{ "{\"alg\":\"HS256\",\"kid\":\"\",\"typ\":\"JWT\"}", -1 },
-		{ "{\"alg\":\"HS256\",\"kid\":\"00000000\",\"typ\":\"JWT\"}", -1 },
+		{ "{\"alg\":\"HS256\",\"kid\":\"00000000\","
+		    "\"typ\":\"JWT\"}", -1 },
 		{ "{\"alg\":\"HS256\",\"kid\":\"../../dev/null\","
 		  "\"typ\":\"JWT\"}", -1 },
 		{ "{\"alg\":\"HS256\",\"kid\":\"%s' OR 1=1\",\"typ\":\"JWT\"}",
@@ -529,7 +538,8 @@ other_shapes_are_refused(void **state)
 		"eyJhbGciOiJub25lIn0.e30.AAAAAAAA.AAAA",
 		"eyJhbGciOiJub25lIn0.e30.AAAA+AAA/AAA=",
 		"mr_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-		"\x80\x81\x82\x83\x84\x85\x86\x87.\xff\xff\xff\xff.\xfe\xfe\xfe",
+		"\x80\x81\x82\x83\x84\x85\x86\x87.\xff\xff\xff\xff."
+		    "\xfe\xfe\xfe",
 	};
 	static const size_t	 lengths[] = { 1023, 1024, 5000, 1 << 20 };
 	struct token		 t;
