@@ -319,7 +319,7 @@ put_workflow_id(struct json_object *o, const struct job *job, const char *key)
 
 struct json_object *
 dialect_process_job(const struct job *job, const struct event *latest,
-    size_t n, const char *result)
+    size_t n, const char *result, struct json_object *urls)
 {
 	struct json_object	*o = json_object_new_object();
 	struct json_object	*list = json_object_new_array(), *one;
@@ -350,7 +350,12 @@ dialect_process_job(const struct job *job, const struct event *latest,
 		put_time(o, "completed_at", now.at, DB_TIME_SECONDS);
 	if (error_of(&now)[0] != '\0')
 		put_text(o, "error_message", error_of(&now));
-	if (result != NULL && (one = json_tokener_parse(result)) != NULL)
+	one = result == NULL ? NULL : json_tokener_parse(result);
+	if (one == NULL && urls != NULL)
+		one = json_object_new_object();
+	if (urls != NULL)
+		json_object_object_add(one, "storage_urls", urls);
+	if (one != NULL)
 		json_object_object_add(o, "result", one);
 	return o;
 }

@@ -49,12 +49,14 @@ extern const struct dialect dialect_v1, dialect_process;
 /*
  * The same objects for snapshots.  event_of is the newest event that a job's
  * row stands for.  dialect_is_last tells whether an event ended the job for
- * good: JOB, as it is now, has none after it.
+ * good: JOB, as it is now, has none after it.  dialect_process_job takes URLS
+ * over: where the results are, or NULL.
  */
 struct json_object *dialect_v1_job(const struct job *);
 struct json_object *dialect_v1_event(const struct job *, const struct event *);
 struct json_object *dialect_process_job(const struct job *,
-	    const struct event *latest, size_t n, const char *result);
+	    const struct event *latest, size_t n, const char *result,
+	    struct json_object *urls);
 bool	dialect_is_last(const struct job *, const struct event *);
 void	dialect_event_of(const struct job *, struct event *);
 

@@ -460,20 +460,28 @@ result_job(struct req *r, struct job *job)
 	return status;
 }
 
+static const char *
+artifact_url(struct req *r, const struct job *job, const char *name)
+{
+	char	 id[UUID_TEXT];
+
+	return req_printf(r, "%s/api/v1/jobs/%s/artifacts/%s",
+	    r->site->conf->prefix, uuid_text(&job->id, id),
+	    reply_path(r, name));
+}
+
 int
 jobs_artifacts(struct req *r)
 {
 	struct json_object	*o, *items, *one;
 	struct artifact		*list;
 	struct job		 job;
-	char			 id[UUID_TEXT];
 	int			 i, n, status;
 
 	if ((status = result_job(r, &job)) != 0)
 		return status;
 	if ((n = artifact_list(r->site->db, &job.id, &list)) == -1)
 		return route_db(r);
-	uuid_text(&job.id, id);
 	o = json_object_new_object();
 	items = put_array(o, "items");
 	for (i = 0; i < n; i++) {
@@ -482,9 +490,7 @@ jobs_artifacts(struct req *r)
 		put_text(one, "type", list[i].type);
 		put_number(one, "size", list[i].size);
 		put_text(one, "sha256", list[i].sha256);
-		put_text(one, "url", req_printf(r,
-		    "%s/api/v1/jobs/%s/artifacts/%s", r->site->conf->prefix,
-		    id, reply_path(r, list[i].name)));
+		put_text(one, "url", artifact_url(r, &job, list[i].name));
 		json_object_array_add(items, one);
 	}
 	free(list);
@@ -674,11 +680,36 @@ jobs_delete(struct req *r)
 
 /* ---- dialect process ----------------------------------------------------- */
 
+/*
+ * Where the results of a job are, by name; NULL: there are none.  Segments,
+ * thousands of a long film, are found by their manifests.
+ */
+static struct json_object *
+storage_urls(struct req *r, const struct job *job)
+{
+	struct json_object	*o = NULL;
+	struct artifact		*list;
+	int			 i, n;
+
+	if (job->state != JOB_COMPLETED ||
+	    (n = artifact_list(r->site->db, &job->id, &list)) == -1)
+		return NULL;
+	for (i = 0; i < n; i++) {
+		if (strcmp(list[i].type, "video/iso.segment") == 0)
+			continue;
+		if (o == NULL)
+			o = json_object_new_object();
+		put_text(o, list[i].name, artifact_url(r, job, list[i].name));
+	}
+	free(list);
+	return o;
+}
+
 int
 jobs_process(struct req *r)
 {
 	struct event		 latest[LATEST];
-	struct json_object	*o;
+	struct json_object	*o, *urls;
 	struct job		 job;
 	char			*result;
 	int			 n, status;
@@ -687,8 +718,11 @@ jobs_process(struct req *r)
 		return status;
 	if ((n = event_last(r->site->db, &job.id, latest, LATEST)) == -1)
 		return route_db(r);
+	urls = storage_urls(r, &job);
+	if (db_error(r->site->db) != DB_OK)
+		return route_db(r);
 	result = job_result(r->site->db, &job.id);
-	o = dialect_process_job(&job, latest, (size_t)n, result);
+	o = dialect_process_job(&job, latest, (size_t)n, result, urls);
 	free(result);
 	return reply_cached(r, o);
 }

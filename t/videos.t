@@ -89,6 +89,10 @@ is($rig->get($mp4->{url}, as => $rig->user('bob'))->{status}, 404,
     'a result is not somebody else\'s');
 is($rig->get("/api/v1/jobs/$id/artifacts/no/such.mp4", as => $ana)->{status},
     404, 'there are no others');
+my $urls = $rig->get("/jobs/$id", as => $ana)->json->{result}{storage_urls};
+is($rig->get($urls->{$_}, as => $ana)->{status}, 200, "$_ is where the" .
+    ' dialect "process" says') for qw(master.m3u8 manifest.mpd poster.jpg);
+is_deeply([ grep { /\.m4s$/ } keys %$urls ], [], 'which names no segments');
 is($rig->get('/.storage/uploads', as => $ana)->{status}, 404,
     'nor to the storage itself');
 is($rig->get($_->{url}, as => $ana)->{headers}{'content-length'}, $_->{size},

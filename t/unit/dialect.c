@@ -190,7 +190,7 @@ process_has_fixed_spans(void **state)
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		strcpy(job.stage, cases[i].stage);
 		job.stage_progress = cases[i].percent;
-		o = dialect_process_job(&job, NULL, 0, NULL);
+		o = dialect_process_job(&job, NULL, 0, NULL, NULL);
 		json_object_object_get_ex(o, "progress", &progress);
 		assert_int_equal(json_object_get_int(progress),
 		    cases[i].progress);
@@ -206,7 +206,8 @@ process_job_reads_as_documented(void **state)
 
 	(void)state;
 	dialect_event_of(&job, &e);
-	says(dialect_process_job(&job, &e, 1, "{\"renditions\":[]}"),
+	says(dialect_process_job(&job, &e, 1, "{\"renditions\":[]}",
+	    json_tokener_parse("{\"a.mp4\":\"/a.mp4\"}")),
 	    "{\"id\":\"" ID "\",\"key\":\"a.mp4\",\"bucket\":\"input\","
 	    "\"status\":\"processing\",\"stage\":\"transcoding\","
 	    "\"progress\":40,\"workflow_id\":"
@@ -216,7 +217,8 @@ process_job_reads_as_documented(void **state)
 	    "{\"stage\":\"transcoding\",\"progress\":40,\"message\":"
 	    "\"Transcoding 00:15 of 00:30\","
 	    "\"created_at\":\"2026-11-22T10:31:07Z\"}],"
-	    "\"result\":{\"renditions\":[]}}");
+	    "\"result\":{\"renditions\":[],"
+	    "\"storage_urls\":{\"a.mp4\":\"/a.mp4\"}}}");
 }
 
 /* A job that was retried is not over where it failed the first time. */
