@@ -230,8 +230,8 @@ outbox_end(struct outbox *o, const struct outbox_end *end)
 	struct artifact	*list;
 	struct job_news	 last = o->letters[o->nletters - 1].news;
 
-	/* The end takes the last news along, but not those of a new stage. */
-	if (o->urgent)
+	/* The end takes the last news along, but not a stage's begin or end. */
+	if (o->urgent || last.stage_progress >= 100)
 		add_letter(o)->news = last;
 	o->letters[o->nletters - 1].news.details =
 	    o->letters[o->nletters - 1].details;
