@@ -44,9 +44,10 @@ struct sandbox {
 /* ---- capabilities -------------------------------------------------------- */
 
 /*
- * Root without capabilities still owns root's files, so the other walls are
- * needed all the same.  Reading past permissions is only left where Landlock
- * says what may be read.
+ * To an ordinary user exec leaves no capabilities but ambient ones.  Root
+ * without any still owns root's files, so the other walls are needed all the
+ * same; reading past permissions is only left where Landlock says what may be
+ * read.
  */
 static int
 drop_capabilities(const struct sandbox *sb)
@@ -58,7 +59,10 @@ drop_capabilities(const struct sandbox *sb)
 	uint32_t			 keep = 0;
 	unsigned long			 cap;
 
-	if (geteuid() == 0 && sb->landlock > 0)
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (geteuid() != 0)
+		return 0;
+	if (sb->landlock > 0)
 		keep = 1U << CAP_DAC_READ_SEARCH;
 	/* EPERM is for who had no such right: then there is none to lose. */
 	if (setgroups(0, NULL) == -1 && errno != EPERM)
@@ -69,7 +73,6 @@ drop_capabilities(const struct sandbox *sb)
 		    errno != EPERM)
 			return -1;
 	}
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (syscall(SYS_capget, &head, data) == -1)
 		return -1;
 	data[0].permitted &= keep;
