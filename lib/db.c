@@ -55,6 +55,7 @@ struct db {
 	unsigned int	 read_s;
 	bool		 in_transaction;
 	bool		 failed;	/* this transaction is lost */
+	bool		 missed;	/* no connection: it was said */
 	enum db_error	 error;
 	struct statement statements[STATEMENTS];
 	size_t		 nstatements;
@@ -269,7 +270,7 @@ settle(struct db *db)
 	    "SET SESSION time_zone = '+00:00', sql_mode = "
 	    "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,"
 	    "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',"
-	    " innodb_lock_wait_timeout = 3";
+	    " innodb_lock_wait_timeout = 2";
 	static const char	 isolation[] =
 	    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 	char			 limit[80];
@@ -287,6 +288,18 @@ settle(struct db *db)
 	    mysql_query(db->my, limit) == 0)
 		return 0;
 	return -1;
+}
+
+/* It can't be reached: said once, however often it is tried. */
+static void
+miss(struct db *db)
+{
+	if (!db->missed)
+		log_warnx("database: connect: %s (%u)", mysql_error(db->my),
+		    mysql_errno(db->my));
+	db->missed = true;
+	disconnect(db);
+	db->error = DB_AWAY;
 }
 
 static int
@@ -311,11 +324,12 @@ connect_now(struct db *db)
 	    db->user, db->password, db->name, db->port,
 	    db->socket[0] ? db->socket : NULL, CLIENT_FOUND_ROWS) == NULL ||
 	    settle(db) == -1) {
-		failed(db, "connect", mysql_errno(db->my), mysql_error(db->my));
-		disconnect(db);
-		db->error = DB_AWAY;
+		miss(db);
 		return -1;
 	}
+	if (db->missed)
+		log_info("database: it is back");
+	db->missed = false;
 	return 0;
 }
 

@@ -37,6 +37,10 @@
 /* A text search looks at this many of the newest jobs. */
 #define SEARCH_ROWS	"10000"
 
+/* Events that are deleted in one statement; so many go with their job. */
+#define EVENTS_AT_ONCE	"5000"
+#define EVENTS_FEW	5000
+
 /* Ids in one statement, at most. */
 #define BATCH		200
 
@@ -1006,10 +1010,34 @@ job_retry(struct db *db, const struct uuid *id, double progress,
 	return grant(db, retry, &w, now);
 }
 
+/*
+ * A job that ran for days has more events than one statement may take away in
+ * its time.  Those of an ended job go piece by piece before the job itself.
+ */
+static int
+delete_events(struct db *db, const struct uuid *id)
+{
+	static const char	 sql[] =
+	    "DELETE FROM event WHERE job_id = ? LIMIT " EVENTS_AT_ONCE;
+	struct job		 job;
+	int64_t			 n;
+
+	if (job_find(db, id, &job) == -1)
+		return -1;
+	if (!job_ended(job.state) || job.seq <= EVENTS_FEW)
+		return 0;
+	do
+		n = db_exec(db, sql, "I", id);
+	while (n > 0);
+	return (int)n;
+}
+
 int
 job_delete(struct db *db, const struct uuid *id, enum job_state *now)
 {
 	struct wish	 w = { .id = id };
 
+	if (delete_events(db, id) == -1)
+		return -1;
 	return grant(db, delete, &w, now);
 }

@@ -49,7 +49,7 @@ GRANT SELECT, INSERT ON @database@.uniq TO @account:upload@;
 
 -- status: what is known of jobs, and cancel, retry, delete.
 GRANT SELECT, UPDATE, DELETE ON @database@.job TO @account:status@;
-GRANT SELECT, INSERT ON @database@.event TO @account:status@;
+GRANT SELECT, INSERT, DELETE ON @database@.event TO @account:status@;
 GRANT SELECT, UPDATE, DELETE ON @database@.step TO @account:status@;
 GRANT SELECT ON @database@.artifact TO @account:status@;
 GRANT SELECT ON @database@.upload TO @account:status@;
@@ -66,7 +66,7 @@ GRANT SELECT ON @database@.event TO @account:sse@;
 CREATE USER IF NOT EXISTS @account:millraced@
     IDENTIFIED BY @password:millraced@;
 GRANT SELECT, UPDATE, DELETE ON @database@.job TO @account:millraced@;
-GRANT SELECT, INSERT ON @database@.event TO @account:millraced@;
+GRANT SELECT, INSERT, DELETE ON @database@.event TO @account:millraced@;
 GRANT SELECT, INSERT, UPDATE, DELETE ON @database@.step
     TO @account:millraced@;
 GRANT SELECT, INSERT, UPDATE, DELETE ON @database@.artifact
