@@ -208,11 +208,13 @@ end_all(struct pool *p)
 }
 
 /*
- * What wakes the master: SIGCHLD (a worker died: replace it), SIGHUP (replace
- * them all, by and by), SIGTERM and SIGINT (end), and a second that passed.
+ * What wakes the master: SIGCHLD (a worker died: replace it), SIGHUP (renew,
+ * and replace them all, by and by), SIGTERM and SIGINT (end), and a second
+ * that passed.
  */
 int
-pool_run(unsigned int workers, void (*work)(void *), void *arg)
+pool_run(unsigned int workers, void (*work)(void *), int (*renew)(void *),
+    void *arg)
 {
 	struct pool	 p = { .n = workers, .work = work, .arg = arg };
 	unsigned int	 i;
@@ -227,7 +229,8 @@ pool_run(unsigned int workers, void (*work)(void *), void *arg)
 		doze(&p.blocked, 1000);
 		if (renewing) {
 			renewing = 0;
-			tell(&p, SIGTERM);
+			if (renew(arg) == 0)
+				tell(&p, SIGTERM);
 		}
 		if (bury(&p) && !stopping)
 			rest(&p);

@@ -91,16 +91,39 @@ site_attach(struct site *site)
 {
 	site->db = db_open(site->conf, site->program);
 	site->keys = token_keys_new(site->conf);
-	/* NULL: pipelines are the daemon's; here they are only named. */
-	if ((site->pipelines = pipeline_load(site->conf->pipelines, NULL)) ==
-	    NULL)
-		fatalx("no pipelines");
 }
 
 struct work {
 	struct site		*site;
 	const struct route	*routes;
+	struct pipelines	*pipelines;	/* of the site; NULL: not yet */
 };
+
+/*
+ * The workers get what their master has read: one that is replaced does not
+ * stumble over a file that somebody is about to write.
+ */
+static int
+read_pipelines(struct work *w)
+{
+	struct pipelines	*all;
+
+	/* NULL: pipelines are the daemon's; here they are only named. */
+	if ((all = pipeline_load(w->site->conf->pipelines, NULL)) == NULL)
+		return -1;
+	pipeline_free(w->pipelines);
+	w->site->pipelines = w->pipelines = all;
+	return 0;
+}
+
+static int
+renew(void *arg)
+{
+	if (read_pipelines(arg) == 0)
+		return 0;
+	log_warnx("reload: the pipelines stay as they were");
+	return -1;
+}
 
 static void
 handle(struct req *r, void *routes)
@@ -122,5 +145,7 @@ site_serve(struct site *site, const struct route *routes, unsigned int workers)
 {
 	struct work	 w = { .site = site, .routes = routes };
 
-	return pool_run(workers, work, &w);
+	if (read_pipelines(&w) == -1)
+		fatalx("no pipelines");
+	return pool_run(workers, work, renew, &w);
 }

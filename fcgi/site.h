@@ -14,10 +14,11 @@ struct site;
  *		read the configuration; mistakes are fatal.  With -n it says
  *		whether all is well and exits.  Descriptor 0 is the listening
  *		socket then.
- * site_attach	What one process needs for itself: the database, keys and
- *		pipelines of *SITE.  Called in the process that serves.
- * site_serve	Answer requests by ROUTES in WORKERS processes.  Returns the
- *		exit status.
+ * site_attach	What one process needs for itself: the database and the keys
+ *		of *SITE.  Called in the process that serves.
+ * site_serve	Answer requests by ROUTES in WORKERS processes, which share
+ *		the pipelines; SIGHUP reads these anew.  Returns the exit
+ *		status.
  */
 struct site	*site_open(int argc, char **argv, const char *program);
 void		 site_attach(struct site *);

@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use IO::Socket::UNIX;
 use Rig;
 use Test::More;
 use Time::HiRes qw(time);
@@ -77,10 +78,12 @@ is_deeply([ $rig->sql('SELECT COUNT(*) FROM step WHERE stage = ?', 'two') ],
 # A pipeline that is wrong changes nothing.
 my $count = () = $rig->log('millraced') =~ /reload:/g;
 $rig->pipeline('new', "stage only 100 60s no-such-program\nstege\n");
-$rig->kill('HUP', 'millraced');
-$rig->wait_for(sub {
-	$rig->log('millraced') =~ /reload: the pipelines stay as they were/
-}, 20, 'it is refused');
+for my $program (qw(millraced upload status)) {
+	$rig->kill('HUP', $program);
+	$rig->wait_for(sub {
+		$rig->log($program) =~ /reload: the pipelines stay as they were/
+	}, 20, "it is refused by $program");
+}
 like($rig->log('millraced'), qr/new\.conf:2: /, 'with file and line');
 is($rig->ended($rig->submit('new', as => $ana), as => $ana)->{status},
     'completed', 'and the old one goes on');
@@ -105,5 +108,37 @@ is($exit, 1, 'no configuration, no daemon');
 like($out, qr/^millraced \d/, '-V');
 ($exit) = millraced('-x');
 is($exit, 2, 'an unknown option');
+
+# ---- a supervisor is told ---------------------------------------------------
+
+my $path = $rig->socket('notify');
+my $notify = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $path)
+    or die "$path: $!";
+my $pid = fork // die "fork: $!";
+if ($pid == 0) {
+	@ENV{qw(NOTIFY_SOCKET WATCHDOG_USEC)} = ($path, 300_000);
+	open STDERR, '>>', $rig->dir . '/log/second';
+	no warnings 'exec';
+	exec { "$rig->{build}/millraced" } 'millraced', '-c', $conf;
+	die;
+}
+my %told;
+sub hear {
+	my ($what) = @_;
+	local $SIG{ALRM} = sub { die "not told: $what\n" };
+	alarm 20;
+	until ($told{$what}) {
+		$notify->recv(my $text, 4096);
+		$told{$_} = 1 for split /\n/, $text;
+	}
+	alarm 0;
+	return 1;
+}
+ok(hear('READY=1'), 'that it is ready');
+ok(hear('WATCHDOG=1'), 'that it is alive');
+kill 'TERM', $pid;
+ok(hear('STOPPING=1'), 'that it ends');
+waitpid $pid, 0;
+is($?, 0, 'with status 0');
 
 done_testing;
