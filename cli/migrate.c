@@ -215,7 +215,7 @@ status(const struct conf *conf)
 	return EXIT_DONE;
 }
 
-/* ---- grants -------------------------------------------------------------- */
+/* ---- accounts ------------------------------------------------------------ */
 
 /* Write TEXT between the quotes Q, doubled inside. */
 static void
@@ -255,13 +255,14 @@ fill(const struct conf *conf, const char *word, FILE *to)
 	return 0;
 }
 
+/* Print statements for an administrator of the database. */
 static int
-grants(const struct conf *conf)
+print(const struct conf *conf, const char *name)
 {
 	char	*path, *text, *p, *at, *end;
 	size_t	 len;
 
-	xasprintf(&path, "%s/sql/grants.sql", conf->share);
+	xasprintf(&path, "%s/sql/%s", conf->share, name);
 	if ((text = read_file(path, &len)) == NULL)
 		return EXIT_FAILED;
 	for (p = text; (at = strchr(p, '@')) != NULL; p = end + 1) {
@@ -289,9 +290,10 @@ cmd_db(const struct conf *conf, int argc, char **argv)
 		{ NULL, 0, NULL, 0 }
 	};
 	static const char		 use[] =
-	    "usage: millrace [-c file] db migrate [--dry-run]\n"
-	    "       millrace [-c file] db status\n"
-	    "       millrace [-c file] db grants\n";
+	    "usage: millrace [-c file] db create   # SQL for the database's root\n"
+	    "       millrace [-c file] db migrate [--dry-run]\n"
+	    "       millrace [-c file] db grants   # more of it, after migrate\n"
+	    "       millrace [-c file] db status\n";
 	bool				 dry_run = false;
 	int				 c;
 
@@ -308,7 +310,9 @@ cmd_db(const struct conf *conf, int argc, char **argv)
 	if (optind + 1 == argc && strcmp(argv[optind], "status") == 0)
 		return status(conf);
 	if (optind + 1 == argc && strcmp(argv[optind], "grants") == 0)
-		return grants(conf);
+		return print(conf, "grants.sql");
+	if (optind + 1 == argc && strcmp(argv[optind], "create") == 0)
+		return print(conf, "create.sql");
 	fputs(use, stderr);
 	return EXIT_USAGE;
 }

@@ -1,17 +1,9 @@
 -- One account per program, with the rights it needs and no more.
 --
 -- "millrace db grants" fills in the words between at signs from the
--- configuration; run the result as an administrator of the database, before
--- the first "millrace db migrate" and after each: a right on a table needs the
--- table, so the first run ends with an error after the account of the command
--- line, which makes the tables.  A site with a single account (no %p in user)
--- needs nothing but the first two statements.
-
-CREATE DATABASE IF NOT EXISTS @database@ CHARACTER SET utf8mb4;
-
--- The command line: makes tables, adds users.
-CREATE USER IF NOT EXISTS @account:admin@ IDENTIFIED BY @password:admin@;
-GRANT ALL PRIVILEGES ON @database@.* TO @account:admin@;
+-- configuration; run the result as an administrator of the database, after
+-- each "millrace db migrate": a right on a table needs the table.  A site with
+-- a single account (no %p in user) needs nothing of it.
 
 -- Who asks?  Each program behind nginx looks that up, and notes the use.  Only
 -- auth can read what passwords and refresh tokens are compared with.
