@@ -90,8 +90,8 @@ start_second();
 my @jobs = map { $rig->submit('short', as => $ana) } 1 .. 40;
 $rig->wait_for(sub { 40 == $rig->sql('SELECT id FROM job WHERE state = ?',
     'completed') }, 60, 'all jobs are done');
-is_deeply([ $rig->sql('SELECT DISTINCT attempt, crashes, seq FROM job') ],
-    [ [ 1, 0, 4 ] ], 'each of them once') or
+is_deeply([ $rig->sql('SELECT DISTINCT attempt, crashes FROM job') ],
+    [ [ 1, 0 ] ], 'each of them once') or
     diag explain [ $rig->sql('SELECT attempt, crashes, seq FROM job') ];
 my $taken = () = $rig->log('second') =~ /: taken,/g;
 cmp_ok($taken, '>=', 5, "the second daemon took its part: $taken");
