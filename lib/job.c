@@ -690,6 +690,7 @@ job_taken(struct db *db, uint64_t daemon_id, struct job *jobs, size_t n)
 	(int64_t)(n)->eta_s, (uint64_t)(n)->items_done, \
 	(uint64_t)(n)->items_total, (n)->step, (n)->message, (n)->details
 #define NEWS_FENCE	" WHERE id = ? AND token = ? AND state = 'running'"
+#define UNCANCELLED	" AND cancel = 0"
 #define FENCE_TYPES	"Iu"
 #define FENCE_VALUES(n)	&(n)->id, (n)->token
 
@@ -751,6 +752,18 @@ job_stopped(struct db *db, const struct job_news *n)
 	    NEWS_VALUES(n), FENCE_VALUES(n)), JOB_CANCELLED);
 }
 
+/*
+ * After an UPDATE that was to make the job pending again: whom somebody has
+ * asked to end, ends; else the wish would be lost.
+ */
+static int
+settled_or_stopped(struct db *db, const struct job_news *n, int64_t rows)
+{
+	if (rows == 0)
+		return job_stopped(db, n);
+	return settled(db, n, rows, JOB_PENDING);
+}
+
 /* The job may be claimed again in DELAY_S. */
 static int
 due_in(struct db *db, const struct uuid *id, unsigned int delay_s)
@@ -776,7 +789,7 @@ put_off(struct db *db, const char *sql, const struct job_news *n,
 	    step, why, FENCE_VALUES(n));
 	if (rows == 1 && due_in(db, &n->id, delay_s) == -1)
 		return -1;
-	return settled(db, n, rows, JOB_PENDING);
+	return settled_or_stopped(db, n, rows);
 }
 
 int
@@ -785,7 +798,7 @@ job_again(struct db *db, const struct job_news *n, const char *why,
 {
 	static const char	 sql[] =
 	    NEWS_SET LEAVES ", state = 'pending', step = ?, message = ?"
-	    NEWS_FENCE;
+	    NEWS_FENCE UNCANCELLED;
 
 	return put_off(db, sql, n, why, delay_s);
 }
@@ -797,7 +810,7 @@ job_crashed(struct db *db, const struct job_news *n, const char *why,
 	static const char	 sql[] =
 	    NEWS_SET LEAVES ", state = 'pending', step = ?, message = ?,"
 	    " crashes = crashes + 1, attempt = GREATEST(attempt, 1) - 1"
-	    NEWS_FENCE;
+	    NEWS_FENCE UNCANCELLED;
 
 	return put_off(db, sql, n, why, delay_s);
 }
@@ -817,11 +830,11 @@ job_give_back(struct db *db, const struct job_news *n)
 	static const char	 sql[] =
 	    NEWS_SET LEAVES ", state = 'pending', ready = ?,"
 	    " step = 'Waiting for a daemon', attempt = GREATEST(attempt, 1) - 1"
-	    NEWS_FENCE;
+	    NEWS_FENCE UNCANCELLED;
 
-	return settled(db, n, db_exec(db, sql, NEWS_TYPES "u" FENCE_TYPES,
-	    NEWS_VALUES(n), (uint64_t)JOB_PRIORITY, FENCE_VALUES(n)),
-	    JOB_PENDING);
+	return settled_or_stopped(db, n, db_exec(db, sql,
+	    NEWS_TYPES "u" FENCE_TYPES, NEWS_VALUES(n), (uint64_t)JOB_PRIORITY,
+	    FENCE_VALUES(n)));
 }
 
 /* ---- waiting ------------------------------------------------------------- */

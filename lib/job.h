@@ -155,6 +155,7 @@ struct job_news {
  * job_recovered The job got past where it crashed: its crashes are forgotten.
  *		The one of these without an event.
  * job_give_back Back to pending at once, counted as nothing.
+ *		These three cancel the job when somebody has asked for that.
  * job_stopped	A running job was cancelled and its processes are gone.
  */
 int	 job_progress(struct db *, const struct job_news *);

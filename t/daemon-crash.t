@@ -141,6 +141,17 @@ $rig->start_program('millraced');
 is($rig->ended($lost, as => $ana)->{status}, 'completed',
     'a job whose daemon has no row is not lost');
 
+# Somebody wants a job to end whose daemon dies before it hears of that.
+my $unwanted = $rig->submit('three', as => $ana);
+$rig->wait_for(sub { -p $rig->dir . "/storage/work/$unwanted/gate" }, 20,
+    'it runs');
+$rig->kill('STOP', 'millraced');
+is($rig->post("/api/v1/jobs/$unwanted/cancel", as => $ana)->{status}, 202,
+    'cancel is taken');
+$rig->kill('KILL', 'millraced');
+is($rig->ended($unwanted, as => $ana)->{status}, 'cancelled',
+    'the next daemon knows');
+
 # What takes its stage down again and again is set aside.
 my $poison = $rig->submit('poison', as => $ana);
 my $end = $rig->ended($poison, as => $ana);
