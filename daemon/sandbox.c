@@ -312,6 +312,9 @@ static const unsigned int	 refused[] = {
 /* Families that "network" opens.  A unix socket leads to the database. */
 static const unsigned int	 families[] = { AF_INET, AF_INET6, AF_NETLINK };
 
+/* The bits of a socket's type that are not flags. */
+#define SOCK_TYPES	0xf
+
 #define NAMESPACES \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | \
 	CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
@@ -367,6 +370,14 @@ write_filter(struct program *p, bool network)
 	put(p, BPF_JMP | BPF_JSET | BPF_K, NAMESPACES, 0, 1);
 	RETURN(p, REFUSE(EPERM));
 	RETURN(p, SECCOMP_RET_ALLOW);
+
+	/* One of a pair of datagram sockets can write to any socket by path. */
+	put(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_socketpair, 0, 7);
+	LOAD(p, args[1]);
+	put(p, BPF_ALU | BPF_AND | BPF_K, SOCK_TYPES, 0, 0);
+	when(p, SOCK_STREAM, SECCOMP_RET_ALLOW);
+	when(p, SOCK_SEQPACKET, SECCOMP_RET_ALLOW);
+	RETURN(p, REFUSE(EPERM));
 
 	put(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 1, 0);
 	RETURN(p, SECCOMP_RET_ALLOW);

@@ -77,6 +77,9 @@ for (sort keys %families) {
 		SOCK_STREAM, 0;
 }
 
+open_way('datagrams to any socket')
+    if socketpair my $one, my $two, $families{unix}, SOCK_DGRAM, 0;
+
 # calls, by their numbers on x86_64
 my %calls = (ptrace => [ 101, 16, 1, 0, 0 ], unshare => [ 272, 0x10000000 ],
     'unshare mount' => [ 272, 0x20000 ], io_uring => [ 425, 1, 0 ],
