@@ -52,6 +52,8 @@ struct outbox {
 	struct letter	*letters;	/* oldest first; the last one may be
 					   replaced by a later one */
 	size_t		 nletters;
+	size_t		 sent;		/* of these, that may be in the
+					   database already */
 	char		 phase[32], stage[32];	/* of the last one ever */
 	bool		 urgent;	/* a change of stage, or the end */
 	uint64_t	 next_at;	/* not before, unless urgent */
@@ -113,6 +115,7 @@ drop_letters(struct outbox *o, size_t n)
 	memmove(o->letters, o->letters + n,
 	    (o->nletters - n) * sizeof(o->letters[0]));
 	o->nletters -= n;
+	o->sent = o->sent > n ? o->sent - n : 0;
 }
 
 static void
@@ -162,7 +165,7 @@ outbox_news(struct outbox *o, const struct job_news *news)
 	bool		 same = strcmp(o->phase, news->phase) == 0 &&
 			    strcmp(o->stage, news->stage) == 0;
 
-	if (o->nletters > 0 && same)
+	if (o->nletters > o->sent && same)
 		l = &o->letters[o->nletters - 1];
 	else
 		l = add_letter(o);
@@ -231,7 +234,7 @@ outbox_end(struct outbox *o, const struct outbox_end *end)
 	struct job_news	 last = o->letters[o->nletters - 1].news;
 
 	/* The end takes the last news along, but not a stage's begin or end. */
-	if (o->urgent || last.stage_progress >= 100)
+	if (o->urgent || o->nletters == o->sent || last.stage_progress >= 100)
 		add_letter(o)->news = last;
 	o->letters[o->nletters - 1].news.details =
 	    o->letters[o->nletters - 1].details;
@@ -285,6 +288,7 @@ write_outbox(struct db *db, struct outbox *o)
 	size_t	 i, n = o->ends ? o->nletters - 1 : o->nletters;
 	int	 rc;
 
+	o->sent = o->nletters;
 	if (o->recovers && (rc = job_recovered(db, &o->id, o->token)) != 1)
 		return rc;
 	for (i = 0; i < n; i++) {
@@ -333,6 +337,19 @@ cross_out(struct outbox *o)
 	o->next_at = loop_now() + NEWS_MS;
 }
 
+/*
+ * The same, when more has come to wait meanwhile.  Steps are written once more
+ * with that: it does no harm.
+ */
+static void
+cross_out_sent(struct outbox *o)
+{
+	if (o->sent == o->nletters)
+		cross_out(o);
+	else
+		drop_letters(o, o->sent);
+}
+
 static bool
 same_news(const struct job *job, const struct job_news *n)
 {
@@ -370,6 +387,7 @@ static int
 make_sure(struct batch *b, struct outbox *o)
 {
 	struct job	 job;
+	bool		 end_sent = o->ends && o->sent == o->nletters;
 
 	if (job_find(b->db, &o->id, &job) == -1) {
 		if (db_error(b->db) != DB_OK)
@@ -378,14 +396,15 @@ make_sure(struct batch *b, struct outbox *o)
 	} else if (job.token != o->token)
 		o->refused = true;
 	else if (job.state == JOB_RUNNING) {
-		if (!o->ends && same_news(&job,
-		    &o->letters[o->nletters - 1].news))
-			cross_out(o);
-	} else if (o->ends && job.state == state_after(o->end.verdict))
+		if (!end_sent && o->sent > 0 && same_news(&job,
+		    &o->letters[o->sent - 1].news))
+			cross_out_sent(o);
+	} else if (end_sent && job.state == state_after(o->end.verdict))
 		cross_out(o);
 	else
 		o->refused = true;
 	o->unsure = false;
+	o->sent = 0;
 	return 0;
 }
 
@@ -428,6 +447,7 @@ choose(struct batch *b)
 		if (!is_due(o, now))
 			continue;
 		o->in = true;
+		o->sent = 0;
 		sum += rows(o);
 		n++;
 	}
@@ -489,7 +509,7 @@ write_alone(struct batch *b)
 	struct outbox	*o, *other;
 
 	TAILQ_FOREACH(o, &b->all, entry) {
-		if (!is_due(o, loop_now()))
+		if (o->unsure || !is_due(o, loop_now()))
 			continue;
 		TAILQ_FOREACH(other, &b->all, entry)
 			other->in = other == o;
@@ -504,14 +524,14 @@ write_alone(struct batch *b)
 	return 0;
 }
 
-/* The database did not answer: all that was in is in doubt. */
+/* The database did not answer: all that was sent is in doubt. */
 static void
 away(struct batch *b)
 {
 	struct outbox	*o;
 
 	TAILQ_FOREACH(o, &b->all, entry)
-		o->unsure |= o->in;
+		o->unsure |= o->in && o->sent > 0;
 	if (b->away_ms == 0)
 		log_warnx("database: away; jobs go on, and their news wait");
 	b->away_ms = b->away_ms == 0 ? AWAY_LEAST_MS : b->away_ms * 2;
