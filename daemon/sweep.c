@@ -11,6 +11,7 @@
 
 #include "sweep.h"
 
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <dirent.h>
@@ -96,16 +97,17 @@ remove_entry(struct walk *w, int dir, const char *name, unsigned int depth)
 
 	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
 		return;
-	if (depth == DEPTH) {
-		snprintf(up, sizeof(up), ".deep-%u", w->moved++);
-		renameat(dir, name, w->top, up);
-		return;
-	}
 	/* A stage may have locked its owner, which is us, out. */
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1 ||
 	    !S_ISDIR(st.st_mode) || ((st.st_mode & 0700) != 0700 &&
 	    fchmodat(dir, name, 0700, 0) == -1))
 		return;
+	if (depth == DEPTH) {
+		snprintf(up, sizeof(up), ".deep-%u", w->moved);
+		if (renameat(dir, name, w->top, up) == 0)
+			w->moved++;
+		return;
+	}
 	if ((fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
 	    O_CLOEXEC)) == -1)
 		return;
@@ -130,26 +132,37 @@ empty(struct walk *w, DIR *d, unsigned int depth)
 	}
 }
 
-/* PATH, and all below it.  0 or -1. */
+/*
+ * PATH, and all below it.  0 or -1.  A directory that somebody works in stays
+ * (the keepers hold a lock on theirs), and nobody begins to while it goes: a
+ * person may want a cancelled job back before its files are gone.
+ */
 static int
 remove_tree(const char *path)
 {
 	struct walk	 w = { .moved = 0 };
 	unsigned int	 before;
 	DIR		*d;
+	int		 rc;
 
 	if (unlink(path) == 0 || errno == ENOENT)
 		return 0;
+	chmod(path, 0700);
 	if ((d = opendir(path)) == NULL)
 		return -1;
 	w.top = dirfd(d);
+	if (flock(w.top, LOCK_EX | LOCK_NB) == -1) {
+		closedir(d);
+		return -1;
+	}
 	do {
 		before = w.moved;
 		rewinddir(d);
 		empty(&w, d, 0);
 	} while (w.moved != before);
-	closedir(d);
-	return rmdir(path);
+	rc = rmdir(path);
+	closedir(d);			/* not before: it holds the lock */
+	return rc;
 }
 
 /* In a process of its own. */

@@ -41,7 +41,8 @@ open_log(struct work *w)
 int
 work_open(struct work *w, const char *root, const struct uuid *job)
 {
-	char	 path[FILE_PATH];
+	struct stat	 st;
+	char		 path[FILE_PATH];
 
 	file_work_path(job, path);
 	if (w->path == NULL)
@@ -58,6 +59,12 @@ work_open(struct work *w, const char *root, const struct uuid *job)
 		return -1;
 	}
 	if (flock(w->dir, LOCK_EX | LOCK_NB) == -1) {
+		close(w->dir);
+		w->dir = -1;
+		return 1;
+	}
+	/* Removed between open and lock: then another is to be made. */
+	if (fstat(w->dir, &st) == 0 && st.st_nlink == 0) {
 		close(w->dir);
 		w->dir = -1;
 		return 1;
