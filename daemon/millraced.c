@@ -59,6 +59,7 @@
 /* Queues, jobs taken at a time, and daemons of one host, at most. */
 #define QUEUES		32
 #define TAKE		32
+#define POKES		256	/* read at once, and answered by one look */
 #define DAEMONS		64
 
 /* A stop that takes longer than this leaves the rest to the next start, ms. */
@@ -251,7 +252,8 @@ is_alive(const struct millraced *d, uint64_t id)
 		.l_start = (off_t)id, .l_len = 1
 	};
 
-	return fcntl(d->locks, F_GETLK, &l) == 0 && l.l_type != F_UNLCK;
+	/* Where nobody can tell, its lease will. */
+	return fcntl(d->locks, F_GETLK, &l) == -1 || l.l_type != F_UNLCK;
 }
 
 static void
@@ -259,9 +261,11 @@ poked(void *arg, int fd, unsigned int events)
 {
 	struct millraced	*d = arg;
 	char			 buf[64];
+	int			 i;
 
 	(void)events;
-	while (recv(fd, buf, sizeof(buf), 0) >= 0)
+	/* Not until there are none: they may come faster than they are read. */
+	for (i = 0; i < POKES && recv(fd, buf, sizeof(buf), 0) >= 0; i++)
 		continue;
 	d->look_ms = LOOK_LEAST_MS;
 	look_in(d, 0);
@@ -380,8 +384,11 @@ join(struct millraced *d)
 		    "than this program (millrace db migrate)");
 		return;
 	}
-	if (lock(d, F_SETLKW, F_WRLCK, 0) == -1)
-		fatal("%s/run/daemons", d->conf->root);
+	if (lock(d, F_SETLK, F_WRLCK, 0) == -1) {
+		if (errno != EAGAIN && errno != EACCES)
+			fatal("%s/run/daemons", d->conf->root);
+		return;			/* another starts: after it */
+	}
 	sent = loop_now();
 	n = daemon_start(d->db, &d->self, d->instance, d->conf->lease_s,
 	    &d->self.id, others, DAEMONS);
@@ -454,18 +461,20 @@ look_at_lease(struct millraced *d)
 static void
 make_sure(struct millraced *d)
 {
-	struct job	 jobs[TAKE];
+	struct job	*jobs;
+	size_t		 most = runs_count(d->runs) + TAKE;
 	int		 i, n;
 
-	if (!d->unsure)
+	if (!d->unsure || d->leaving)
 		return;
-	if ((n = job_taken(d->db, d->self.id, jobs, TAKE)) == -1)
-		return;
-	d->unsure = false;
+	jobs = xcalloc(most, sizeof(*jobs));
+	n = job_taken(d->db, d->self.id, jobs, most);
+	d->unsure = n == -1 || (size_t)n == most;
 	for (i = 0; i < n; i++) {
 		if (!runs_has(d->runs, &jobs[i]))
 			runs_start(d->runs, &jobs[i]);
 	}
+	free(jobs);
 }
 
 /* Take up to N jobs of a queue.  How many, or -1. */
@@ -493,6 +502,12 @@ look(void *arg)
 	d->look = NULL;
 	if (d->self.id == 0 || d->leaving)
 		return;
+	/* Not before it is known what is ours, and that we may take more. */
+	make_sure(d);
+	if (d->unsure || !child_trusted()) {
+		look_in(d, LOOK_MOST_MS);
+		return;
+	}
 	for (i = 0; i < d->nqueues; i++) {
 		here = runs_count(d->runs);
 		if (here >= d->self.slots)
@@ -592,8 +607,8 @@ static const struct chore {
 	void		(*fn)(struct millraced *);
 } chores[] = {
 	{ OUTSIDE, 500,	 join },
-	{ INSIDE,  0,	 renew },
-	{ INSIDE,  250,	 look_at_lease },
+	{ INSIDE,  250,	 look_at_lease },	/* none that is over is... */
+	{ INSIDE,  0,	 renew },		/* ...renewed */
 	{ INSIDE,  250,	 cancels },
 	{ INSIDE,  250,	 make_sure },
 	{ INSIDE,  1000, due_jobs },
@@ -719,8 +734,9 @@ start_chores(struct millraced *d)
 static void
 close_all(struct millraced *d)
 {
+	/* With what was claimed, but never heard of. */
 	if (d->self.id != 0 && runs_count(d->runs) == 0)
-		daemon_stop(d->db, d->self.id);
+		daemon_release(d->db, d->self.id);
 	runs_free(d->runs);
 	sweep_free(d->sweep);
 	batch_free(d->batch);
