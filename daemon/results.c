@@ -306,7 +306,12 @@ move(int dir, const char *from, const char *to)
 	char	*parent, *end;
 	int	 fd, rc;
 
-	if (renameat(dir, from, AT_FDCWD, to) == -1)
+	/*
+	 * A run of the same attempt that was let go may have been here: what
+	 * it left then goes with the directory of the job.
+	 */
+	if (renameat(dir, from, AT_FDCWD, to) == -1 && (errno != ENOTEMPTY ||
+	    renameat2(dir, from, AT_FDCWD, to, RENAME_EXCHANGE) == -1))
 		return -1;
 	parent = xstrdup(to);
 	if ((end = strrchr(parent, '/')) != NULL)
