@@ -26,6 +26,7 @@
 
 #include "conf.h"
 #include "log.h"
+#include "loop.h"
 #include "uuid.h"
 
 /* Limits of one call, seconds.  The server gives up before we do. */
@@ -38,6 +39,7 @@
 
 /* Tries of db_run, and the longest pause between two, ms. */
 #define TRIES		6
+#define TRIES_MS	2500
 #define PAUSE_MS	50
 
 /* Slots of the table of prepared statements; a power of two. */
@@ -870,6 +872,7 @@ int
 db_run(struct db *db, int (*fn)(struct db *, void *), void *arg)
 {
 	enum db_error	 error;
+	uint64_t	 began = loop_now();
 	int		 tries;
 
 	for (tries = 1; ; tries++) {
@@ -882,7 +885,8 @@ db_run(struct db *db, int (*fn)(struct db *, void *), void *arg)
 		db->error = error;
 		if (error != DB_AGAIN)
 			return -1;
-		if (tries == TRIES) {
+		/* A lock that somebody keeps costs two seconds each time. */
+		if (tries == TRIES || loop_now() - began > TRIES_MS) {
 			log_warnx("database: given up after %d tries", tries);
 			db->error = DB_AWAY;
 			return -1;

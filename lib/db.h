@@ -110,7 +110,8 @@ void		 db_rollback(struct db *);
 
 /*
  * db_run	Run FN(DB, ARG) in a transaction and commit it; on DB_AGAIN
- *		roll back and do it again after a random pause, five times.
+ *		roll back and do it again after a random pause: five times,
+ *		or as often as fits in two seconds or so.
  *		FN returns 0, or -1 to roll back.  0, or -1.
  */
 int		 db_run(struct db *, int (*fn)(struct db *, void *), void *);
