@@ -174,7 +174,8 @@ write_stored(FILE *f, const struct results *r)
 {
 	size_t	 i;
 
-	fprintf(f, "%llu\n", (unsigned long long)r->token);
+	fprintf(f, "%llu %llu\n", (unsigned long long)r->token,
+	    (unsigned long long)r->before);
 	for (i = 0; i < r->n; i++) {
 		if (r->list[i].stored)
 			fprintf(f, "%s\t%llu\t%s\n", r->list[i].name,
@@ -240,8 +241,10 @@ load_stored(struct results *r, char *line)
 
 	if (line != NULL && size != NULL && strlen(line) == 64)
 		results_stored(r, name, strtoull(size, NULL, 10), line, "");
-	else if (size == NULL)
-		r->token = strtoull(name, NULL, 10);
+	else if (size == NULL) {
+		r->token = strtoull(name, &name, 10);
+		r->before = strtoull(name, NULL, 10);
+	}
 }
 
 void
@@ -324,22 +327,55 @@ move(int dir, const char *from, const char *to)
 	return rc;
 }
 
+/* The place of TOKEN; to be freed. */
+static char *
+place(const char *root, const struct uuid *job, uint64_t token)
+{
+	char	 path[FILE_PATH], *whole;
+
+	file_results_path(job, token, path);
+	xasprintf(&whole, "%s/%s", root, path);
+	return whole;
+}
+
+/*
+ * Where an earlier attempt published, once it is noted that it is moved to
+ * TOKEN; to be freed.  NULL when that cannot be noted.
+ */
+static char *
+published(struct results *r, int dir, const char *root,
+    const struct uuid *job, uint64_t token)
+{
+	char	*at = place(root, job, r->token);
+
+	if (r->before != 0 && access(at, F_OK) == -1) {
+		free(at);
+		at = place(root, job, r->before);
+	} else
+		r->before = r->token;
+	r->token = token;
+	if (results_save(r, dir) == 0)
+		return at;
+	free(at);
+	return NULL;
+}
+
 int
 results_publish(struct results *r, int dir, const char *root,
     const struct uuid *job, uint64_t token, char why[256])
 {
-	char	 path[FILE_PATH], store[RESULTS_STORE], *to, *from = NULL;
+	char	 store[RESULTS_STORE], *to, *from = NULL;
 	int	 fd, rc = -1;
 
-	file_results_path(job, token, path);
-	xasprintf(&to, "%s/%s", root, path);
 	results_store(token, store);
 	if (faccessat(dir, store, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		from = xstrdup(store);
-	else if (r->token != 0 && r->token != token) {
-		file_results_path(job, r->token, path);
-		xasprintf(&from, "%s/%s", root, path);
+	else if (r->token != 0 && r->token != token &&
+	    (from = published(r, dir, root, job, token)) == NULL) {
+		strlcpy(why, "Results cannot be noted", 256);
+		return -1;
 	}
+	to = place(root, job, token);
 	if (from != NULL && move(dir, from, to) == -1) {
 		snprintf(why, 256, "Results cannot be published: %s",
 		    strerror(errno));

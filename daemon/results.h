@@ -35,6 +35,8 @@ struct results {
 	struct result	*list;
 	size_t		 n;
 	uint64_t	 token;		/* that they are published under; 0 */
+	uint64_t	 before;	/* or still under, when a move to that was
+					   cut off; 0 */
 };
 
 /*
@@ -48,7 +50,9 @@ struct results {
  * results_load	Read it from there again.  What is not of that form is left
  *		out: a stage could have written it.
  * results_publish Move what is stored to its place below the storage ROOT, and
- *		see that all of it is there.  0, or -1 and *WHY is a sentence.
+ *		see that all of it is there.  What an earlier attempt published
+ *		is noted in DIR before it is moved: whoever comes after a crash
+ *		knows both places.  0, or -1 and *WHY is a sentence.
  * results_artifacts As rows, first the main one; to be freed.
  */
 void	results_store(uint64_t token, char[RESULTS_STORE]);

@@ -1,0 +1,180 @@
+/* Results keep their place through attempts that are cut off. */
+
+#include <sys/stat.h>
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "results.h"
+
+#define SHA256	"0123456789abcdef0123456789abcdef" \
+		"0123456789abcdef0123456789abcdef"
+
+static const struct uuid	 job = { { 1 } };
+
+/* A storage root with one job, whose work directory is open as fd WORK. */
+struct rig {
+	char		 root[64];
+	int		 work;
+};
+
+static int
+set_up(void **state)
+{
+	struct rig	*rig = calloc(1, sizeof(*rig));
+
+	strlcpy(rig->root, "/tmp/results.XXXXXX", sizeof(rig->root));
+	assert_non_null(mkdtemp(rig->root));
+	assert_int_equal(chdir(rig->root), 0);
+	assert_int_equal(mkdir("results", 0700), 0);
+	assert_int_equal(mkdir("work", 0700), 0);
+	rig->work = open("work", O_RDONLY | O_DIRECTORY);
+	assert_int_not_equal(rig->work, -1);
+	*state = rig;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	struct rig	*rig = *state;
+	char		 command[96];
+
+	close(rig->work);
+	assert_int_equal(chdir("/"), 0);
+	snprintf(command, sizeof(command), "rm -r %s", rig->root);
+	assert_int_equal(system(command), 0);
+	free(rig);
+	return 0;
+}
+
+/* A stage of the attempt TOKEN stores "a", which is "word". */
+static void
+store(const struct rig *rig, uint64_t token, const char *word)
+{
+	char	 name[RESULTS_STORE], path[RESULTS_STORE + 8];
+	int	 fd;
+
+	results_store(token, name);
+	assert_int_equal(mkdirat(rig->work, name, 0700), 0);
+	snprintf(path, sizeof(path), "%s/a", name);
+	fd = openat(rig->work, path, O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write(fd, word, strlen(word)), strlen(word));
+	close(fd);
+}
+
+static int
+publish(const struct rig *rig, struct results *r, uint64_t token)
+{
+	char	 why[256];
+
+	return results_publish(r, rig->work, rig->root, &job, token, why);
+}
+
+static void
+begin(const struct rig *rig, struct results *r)
+{
+	memset(r, 0, sizeof(*r));
+	results_load(r, rig->work);
+}
+
+/* Published by attempt 1; 2 dies once it has moved them; 3 and 4 go on. */
+static void
+moved_and_cut_off(void **state)
+{
+	struct rig	*rig = *state;
+	struct results	 r = { .n = 0 };
+	uint64_t	 token;
+
+	store(rig, 1, "word");
+	results_add(&r, "a", "a", "");
+	assert_int_equal(results_stored(&r, "a", 4, SHA256, ""), 0);
+	assert_int_equal(publish(rig, &r, 1), 0);
+	assert_int_equal(results_save(&r, rig->work), 0);
+	results_clear(&r);
+
+	for (token = 2; token < 5; token++) {
+		begin(rig, &r);
+		assert_null(results_owed(&r));
+		assert_int_equal(publish(rig, &r, token), 0);
+		results_clear(&r);		/* and dies */
+	}
+}
+
+/* Attempt 2 dies when it has noted, but not yet made, its move. */
+static void
+noted_and_cut_off(void **state)
+{
+	struct rig	*rig = *state;
+	struct results	 r = { .n = 0 };
+
+	store(rig, 1, "word");
+	results_add(&r, "a", "a", "");
+	assert_int_equal(results_stored(&r, "a", 4, SHA256, ""), 0);
+	assert_int_equal(publish(rig, &r, 1), 0);
+	r.before = 1;
+	r.token = 2;
+	assert_int_equal(results_save(&r, rig->work), 0);
+	results_clear(&r);
+
+	begin(rig, &r);
+	assert_int_equal(publish(rig, &r, 3), 0);
+	results_clear(&r);
+}
+
+/* The same attempt stores and publishes once more. */
+static void
+twice(void **state)
+{
+	struct rig	*rig = *state;
+	struct results	 r = { .n = 0 };
+
+	store(rig, 1, "word");
+	results_add(&r, "a", "a", "");
+	assert_int_equal(results_stored(&r, "a", 4, SHA256, ""), 0);
+	assert_int_equal(publish(rig, &r, 1), 0);
+	store(rig, 1, "other");
+	assert_int_equal(results_stored(&r, "a", 5, SHA256, ""), 0);
+	assert_int_equal(publish(rig, &r, 1), 0);
+	results_clear(&r);
+}
+
+/* What a stage says that is not so. */
+static void
+not_as_said(void **state)
+{
+	struct rig	*rig = *state;
+	struct results	 r = { .n = 0 };
+
+	assert_int_equal(results_stored(&r, "a", 4, SHA256, ""), -1);
+	store(rig, 1, "word");
+	results_add(&r, "a", "a", "");
+	assert_int_equal(results_stored(&r, "a", 5, SHA256, ""), 0);
+	assert_int_equal(publish(rig, &r, 1), -1);
+	results_clear(&r);
+}
+
+int
+main(void)
+{
+#define TEST(fn) \
+	cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+	const struct CMUnitTest	 tests[] = {
+		TEST(moved_and_cut_off),
+		TEST(noted_and_cut_off),
+		TEST(twice),
+		TEST(not_as_said),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
