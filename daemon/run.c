@@ -884,6 +884,22 @@ open_work(struct run *r)
 	return -1;
 }
 
+/*
+ * The stage that clients were shown last: it stays where only "always" ones
+ * are left.
+ */
+static const struct stage *
+shown_before(const struct run *r)
+{
+	size_t	 i;
+
+	for (i = 0; i < r->pipeline->nstages; i++) {
+		if (strcmp(r->pipeline->stages[i].name, r->job.stage) == 0)
+			return &r->pipeline->stages[i];
+	}
+	return NULL;
+}
+
 static void
 begin_stages(struct run *r)
 {
@@ -896,6 +912,7 @@ begin_stages(struct run *r)
 		outbox_forget(r->outbox);
 		plan_take(&r->plan, NULL, 0, r->outbox);
 	}
+	r->shown = shown_before(r);
 	results_load(&r->results, r->work.dir);
 	r->engine.attempt = r->job.attempt;
 	r->engine.attempts = r->pipeline->attempts;
