@@ -83,6 +83,7 @@ struct millraced {
 	int		 locks;		/* STORAGE/run/daemons, see lock() */
 	int		 poke;
 	uint64_t	 trust_until;	/* the lease, with its margin */
+	uint64_t	 renew_at;	/* that */
 	bool		 unsure;	/* there may be jobs of ours that do
 					   not run */
 	bool		 complained;	/* about the database, once */
@@ -344,6 +345,7 @@ static void
 trust(struct millraced *d, uint64_t sent)
 {
 	d->trust_until = sent + d->conf->lease_s * 1000 - LEASE_MARGIN_MS;
+	d->renew_at = sent + d->conf->lease_s * 1000 / 3;
 	child_trust(d->trust_until);
 }
 
@@ -434,6 +436,8 @@ renew(struct millraced *d)
 {
 	uint64_t	 sent = loop_now();
 
+	if (sent < d->renew_at)
+		return;
 	switch (daemon_renew(d->db, d->self.id, d->conf->lease_s,
 	    (unsigned int)runs_count(d->runs))) {
 	case 1:
@@ -608,7 +612,7 @@ static const struct chore {
 } chores[] = {
 	{ OUTSIDE, 500,	 join },
 	{ INSIDE,  250,	 look_at_lease },	/* none that is over is... */
-	{ INSIDE,  0,	 renew },		/* ...renewed */
+	{ INSIDE,  500,	 renew },		/* ...renewed; if not now, soon */
 	{ INSIDE,  250,	 cancels },
 	{ INSIDE,  250,	 make_sure },
 	{ INSIDE,  1000, due_jobs },
@@ -622,8 +626,6 @@ static const struct chore {
 static uint64_t
 period(const struct millraced *d, const struct chore *c)
 {
-	if (c->fn == renew)
-		return d->conf->lease_s * 1000 / 3;
 	if (c->fn == sweep)
 		return (uint64_t)d->conf->sweep_s * 1000;
 	return c->every_ms;
