@@ -148,7 +148,8 @@ main(void)
 
 	probe(&m);
 	measure(&m);
-	media_ladder(&m, strtoul(stage_option("max_height", HIGHEST), NULL, 10));
+	media_ladder(&m, strtoul(stage_option("max_height", HIGHEST), NULL,
+	    10));
 	media_save(&m);
 	tell(&m);
 	stage_progress(100, "File saved");

@@ -181,8 +181,8 @@ size_text(uint64_t bytes)
 
 	for (i = 0; size >= 999.5 && i < 4; i++)
 		size /= 1000;
-	snprintf(text, sizeof(texts[0]), "%.*f %s", i > 0 && size < 99.5 ? 1 : 0,
-	    size, units[i]);
+	snprintf(text, sizeof(texts[0]), "%.*f %s",
+	    i > 0 && size < 99.5 ? 1 : 0, size, units[i]);
 	return text;
 }
 
