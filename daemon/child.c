@@ -75,7 +75,7 @@ struct child {
 	struct loop_timer *hush;	/* looks at the silence */
 };
 
-struct call {
+struct child_call {
 	int		 pidfd;
 	pid_t		 pid;
 	void		(*done)(void *, int);
@@ -791,7 +791,7 @@ child_trusted(void)
 static void
 call_ended(void *arg, int fd, unsigned int events)
 {
-	struct call	*c = arg;
+	struct child_call	*c = arg;
 	int		 status;
 
 	(void)events;
@@ -803,11 +803,11 @@ call_ended(void *arg, int fd, unsigned int events)
 	free(c);
 }
 
-int
+struct child_call *
 child_call(int (*fn)(void *), void *arg, void (*done)(void *, int),
     void *done_arg)
 {
-	struct call	*c = xcalloc(1, sizeof(*c));
+	struct child_call	*c = xcalloc(1, sizeof(*c));
 	sigset_t	 none;
 
 	c->done = done;
@@ -815,7 +815,7 @@ child_call(int (*fn)(void *), void *arg, void (*done)(void *, int),
 	if ((c->pid = spawn(0, &c->pidfd)) == -1) {
 		log_warn("start a process");
 		free(c);
-		return -1;
+		return NULL;
 	}
 	if (c->pid == 0) {
 		sigemptyset(&none);
@@ -825,7 +825,17 @@ child_call(int (*fn)(void *), void *arg, void (*done)(void *, int),
 		_exit(fn(arg));
 	}
 	loop_watch(loop, c->pidfd, LOOP_READ, call_ended, c);
-	return 0;
+	return c;
+}
+
+void
+child_leave(struct child_call *c)
+{
+	if (c == NULL)
+		return;
+	loop_forget(loop, c->pidfd);
+	close(c->pidfd);
+	free(c);
 }
 
 /* ---- what this machine has ----------------------------------------------- */

@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 struct child;
+struct child_call;
 struct loop;
 struct sandbox;
 
@@ -90,7 +91,9 @@ struct child_owner {
  * child_trusted Whether that time has not come yet.
  * child_call	Run FN(ARG) in a process of its own, without the sandbox: for
  *		work on files that would stall the loop.  DONE comes when it
- *		has ended, with its exit status.  0, or -1 (said).
+ *		has ended, with its exit status, and frees the call.  NULL when
+ *		it could not be started (said).
+ * child_leave	Free a call that has not ended; DONE does not come.
  */
 void		 child_init(struct loop *);
 const char	*child_about(void);
@@ -101,7 +104,8 @@ void		 child_stop(struct child *, unsigned int grace_ms);
 void		 child_kill(struct child *);
 void		 child_trust(uint64_t until);
 bool		 child_trusted(void);
-int		 child_call(int (*fn)(void *), void *arg,
+struct child_call *child_call(int (*fn)(void *), void *arg,
 		    void (*done)(void *, int), void *done_arg);
+void		 child_leave(struct child_call *);
 
 #endif

@@ -74,6 +74,7 @@ struct sweep {
 	char		**gone;		/* paths to be removed */
 	size_t		 ngone, room;
 	char		**going;	/* removed now, NULL at end */
+	struct child_call *remover;	/* of these */
 };
 
 /* ---- files --------------------------------------------------------------- */
@@ -190,6 +191,7 @@ removed(void *arg, int status)
 	size_t		 i;
 
 	(void)status;			/* it was said there */
+	s->remover = NULL;
 	for (i = 0; s->going[i] != NULL; i++)
 		free(s->going[i]);
 	free(s->going);
@@ -205,7 +207,8 @@ remove_more(struct sweep *s)
 	s->going = s->gone;
 	s->gone = NULL;
 	s->ngone = s->room = 0;
-	if (child_call(remove_all, s->going, removed, s) == -1)
+	s->remover = child_call(remove_all, s->going, removed, s);
+	if (s->remover == NULL)
 		removed(s, -1);		/* a later sweep finds them */
 }
 
@@ -556,6 +559,7 @@ sweep_free(struct sweep *s)
 		loop_cancel(s->loop, s->timer);
 		end(s);
 	}
+	child_leave(s->remover);
 	for (i = 0; i < s->ngone; i++)
 		free(s->gone[i]);
 	free(s->gone);

@@ -120,6 +120,8 @@ async function byKeyboard(page, ids) {
 	    `job-${ids.running}`);
 	ok(true, "and on the way back, on the job again");
 	await page.keyboard.press("Enter");
+	await page.waitForFunction(() =>
+	    document.activeElement.tagName === "H1");
 	await untilState(page, "running");
 	await page.keyboard.press("c");
 	await page.getByRole("dialog").waitFor();
