@@ -196,9 +196,6 @@ find_proof(struct req *r, unsigned int flags)
 	if ((flags & ROUTE_STREAM) != 0 &&
 	    (text = req_query(r, "ticket")) != NULL)
 		return (struct proof){ text, PROOF_TICKET };
-	if ((flags & ROUTE_QUERY_TOKEN) != 0 &&
-	    (text = req_query(r, "token")) != NULL)
-		return (struct proof){ text, PROOF_JWT };
 	if ((text = session_cookie(r)) != NULL)
 		return (struct proof){ text, PROOF_COOKIE };
 	return (struct proof){ NULL, PROOF_NONE };
@@ -226,17 +223,12 @@ check_proof(struct req *r, const struct proof *p)
 }
 
 static int
-check_rights(struct req *r, enum route_access access, unsigned int flags)
+check_rights(struct req *r, enum route_access access)
 {
 	unsigned int	 scope = is_safe(r->method) ? SCOPE_READ : SCOPE_WRITE;
 
 	if (access == ROUTE_ADMIN && r->caller.user.role != USER_ADMIN)
 		return req_fail(r, 403, "for administrators only");
-	if ((flags & ROUTE_QUERY_TOKEN) != 0 && req_query(r, "token") != NULL &&
-	    req_param(r, "HTTP_AUTHORIZATION")[0] == '\0' &&
-	    r->caller.user.role != USER_ADMIN)
-		return req_fail(r, 401, "?token= is for administrators; use a "
-		    "ticket (POST /api/v1/auth/tickets)");
 	if (access == ROUTE_ADMIN)
 		scope |= SCOPE_ADMIN;
 	if (r->caller.proof == PROOF_API &&
@@ -270,7 +262,7 @@ route_caller(struct req *r, enum route_access access, unsigned int flags)
 	}
 	switch (check_proof(r, &proof)) {
 	case 0:
-		return check_rights(r, access, flags);
+		return check_rights(r, access);
 	case 1:
 		return req_fail(r, 401, "the credentials are not valid, or not "
 		    "any more");

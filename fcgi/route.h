@@ -27,8 +27,7 @@ enum route_access {
 
 /* Proofs in the query string, where a header or cookie cannot be sent. */
 enum route_flags {
-	ROUTE_STREAM	= 1,	/* ?ticket= is a proof here */
-	ROUTE_QUERY_TOKEN = 2	/* ?token= is one, for administrators */
+	ROUTE_STREAM	= 1	/* ?ticket= is a proof here */
 };
 
 /*
