@@ -1,19 +1,20 @@
 /*
  * Take a FastCGI request off a connection without ever waiting for it.
  *
- * libfcgi reads a request with blocking reads and trusts the lengths in it;
- * here thousands of streams would wait for one peer that stops in the middle,
- * and die with one whose lengths overflow.  So what has arrived is first
- * looked at in place (MSG_PEEK), and libfcgi gets to read only a request that
- * is complete, bounded and well formed:
+ * libfcgi reads a request with blocking reads and trusts the lengths in it.
+ * In the hub thousands of streams would wait for one peer that stops in the
+ * middle, and die with one whose lengths overflow; elsewhere a worker would.
+ * So what has arrived is first looked at in place (MSG_PEEK), and libfcgi gets
+ * to read only a request that is complete, bounded and well formed:
  *
- *	BEGIN_REQUEST  PARAMS...  PARAMS of length 0 | what follows is ignored
+ *	BEGIN_REQUEST  PARAMS...  PARAMS of length 0 | a body, perhaps
  *
- * The descriptor is handed to FCGX_Accept_r by presetting it, as it would be
- * after an earlier request on a kept connection; with no listening socket and
- * FCGX_Detach it then neither accepts nor waits.  FCGX_Free(r, 0) gives back
- * all memory and leaves the descriptor open.  These fields are not part of the
- * library's public interface; they have not changed from 2.4.0 on, and
+ * It reads from a file in memory, and so not a byte of the body.  The
+ * descriptor of that is handed to FCGX_Accept_r by presetting it, as it would
+ * be after an earlier request on a kept connection; with no listening socket
+ * and FCGX_Detach it then neither accepts nor waits.  FCGX_Free(r, 0) gives
+ * back all memory and leaves the descriptor open.  These fields are not part
+ * of the library's public interface; they have not changed from 2.4.0 on, and
  * t/unit/accept.c watches them.
  */
 
@@ -24,6 +25,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,17 +41,23 @@
 /* Reads of accept_drain, so that a peer who never stops holds up nobody. */
 #define DRAIN_READS	16
 
+/* What has arrived on the connection at hand: one thread accepts. */
+static unsigned char	arrived[ACCEPT_MAX];
+
 /*
- * libfcgi closes a descriptor that it does not like, so it gets a duplicate,
- * which always has the same number: there is one even when no other is left.
+ * The file in memory from which libfcgi reads.  It closes a descriptor that it
+ * does not like, so it gets a duplicate, which always has the same number:
+ * there is one even when no other is left.
  */
-static int	nothing = -1, duplicate = -1;
+static int	memory = -1, nothing = -1, duplicate = -1;
 
 void
 accept_start(void)
 {
 	if (FCGX_Init() != 0)
 		fatalx("libfcgi: FCGX_Init failed");
+	if ((memory = memfd_create("request", MFD_CLOEXEC)) == -1)
+		fatal("memfd_create");
 	if ((nothing = open("/dev/null", O_RDWR | O_CLOEXEC)) == -1 ||
 	    (duplicate = open("/dev/null", O_RDWR | O_CLOEXEC)) == -1)
 		fatal("/dev/null");
@@ -138,7 +146,7 @@ wrong_begin(const struct record *r, const unsigned char *body)
 enum accept_state
 accept_judge(const unsigned char *p, size_t len, const char **why)
 {
-	static unsigned char	 pairs[ACCEPT_MAX];	/* one thread accepts */
+	static unsigned char	 pairs[ACCEPT_MAX];
 	struct record		 r;
 	size_t			 at, n = 0;
 
@@ -173,12 +181,11 @@ accept_judge(const unsigned char *p, size_t len, const char **why)
 enum accept_state
 accept_peek(int fd, const char **why)
 {
-	static unsigned char	 buf[ACCEPT_MAX];
-	ssize_t			 n;
+	ssize_t	 n;
 
-	n = recv(fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
+	n = recv(fd, arrived, sizeof(arrived), MSG_PEEK | MSG_DONTWAIT);
 	if (n > 0)
-		return accept_judge(buf, (size_t)n, why);
+		return accept_judge(arrived, (size_t)n, why);
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return ACCEPT_NOTHING;
 	return ACCEPT_GONE;
@@ -204,6 +211,38 @@ copy(char *const *envp)
 	return out;
 }
 
+/* Bytes up to the end of the parameters, of LEN that have arrived. */
+static size_t
+request_length(size_t len)
+{
+	struct record	 r;
+	size_t		 at;
+
+	for (at = 0; at + FRAME_HEADER <= len; at += r.whole) {
+		r = record_at(arrived + at);
+		if (r.type == FRAME_PARAMS && r.len == 0)
+			return at + r.whole;
+	}
+	return len;
+}
+
+/* Move a request from FD to where libfcgi reads it. */
+static int
+move(int fd)
+{
+	ssize_t	 n;
+
+	n = recv(fd, arrived, sizeof(arrived), MSG_PEEK | MSG_DONTWAIT);
+	if (n > 0)
+		n = recv(fd, arrived, request_length((size_t)n), MSG_DONTWAIT);
+	if (n <= 0)
+		return -1;
+	if (pwrite(memory, arrived, (size_t)n, 0) != n ||
+	    ftruncate(memory, n) == -1 || lseek(memory, 0, SEEK_SET) == -1)
+		fatal("memory of a request");
+	return 0;
+}
+
 char **
 accept_take(int fd)
 {
@@ -211,9 +250,11 @@ accept_take(int fd)
 	char		**env = NULL;
 	int		 rc;
 
+	if (move(fd) == -1)
+		return NULL;
 	if (FCGX_InitRequest(&r, -1, 0) != 0)
 		fatalx("libfcgi: FCGX_InitRequest failed");
-	if ((r.ipcFd = dup3(fd, duplicate, O_CLOEXEC)) == -1)
+	if ((r.ipcFd = dup3(memory, duplicate, O_CLOEXEC)) == -1)
 		fatal("dup3");
 	r.keepConnection = 1;	/* or it would close the descriptor first */
 	FCGX_Detach(&r);	/* or it would wait 2 s when it closes one */

@@ -22,6 +22,7 @@ enum frame_type {
 	FRAME_BEGIN_REQUEST	= 1,
 	FRAME_END_REQUEST	= 3,
 	FRAME_PARAMS		= 4,
+	FRAME_STDIN		= 5,
 	FRAME_STDOUT		= 6
 };
 

@@ -1,12 +1,6 @@
 /*
  * One request: what came, what goes back.
  *
- * We accept connections ourselves and hand them to libfcgi, since its own
- * accept waits without limit for a peer that says nothing.  Its FCGX_Request
- * takes a descriptor that is set beforehand when keepConnection is set too;
- * FCGX_Detach keeps it from waiting for the peer when it closes after an
- * error.  (Fields "for internal use", the same from 2.4.2 to 2.4.7.)
- *
  * A connection serves one request: whatever is left of a body can then never
  * be read as the records of another one.
  */
@@ -26,10 +20,12 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include <fcgiapp.h>
-
+#include "accept.h"
+#include "body.h"
 #include "conf.h"
+#include "frame.h"
 #include "log.h"
+#include "loop.h"
 #include "utf8.h"
 
 /* A peer from which nothing comes, or that takes nothing, for this long. */
@@ -37,6 +33,24 @@
 
 /* Pause before accepting again when there is no descriptor for it, us. */
 #define ACCEPT_US	100000
+
+/* How long a peer may keep a worker waiting, also while others need one, ms. */
+struct patience {
+	uint64_t	 usual, crowded;
+};
+
+/* For a request, without its body: nginx sends it all at once. */
+static const struct patience	request_ms = { 2000, 200 };
+
+/* For a body that is read as a whole. */
+static const struct patience	body_ms = { 15000, 5000 };
+
+/* Pause before what has arrived is looked at again, ms. */
+#define PART_MS		10
+#define LOOK_MS		100
+
+/* How long a peer may take to hang up when it has got its answer, ms. */
+#define HANGUP_MS	2000
 
 /* Parameters of a query string, at most. */
 #define QUERY_MAX	64
@@ -53,8 +67,9 @@ struct pair {
 };
 
 struct req_io {
-	FCGX_Request	*fcgx;		/* NULL: no body, output is kept */
+	int		 fd;		/* -1: no body, output is kept */
 	char *const	*envp;
+	struct body	 body;
 	struct memory	*memory;
 	struct pair	 query[QUERY_MAX];
 	size_t		 nquery;
@@ -233,64 +248,53 @@ req_cookie(struct req *r, const char *name)
 	return NULL;
 }
 
-/*
- * Wait for a byte, and take what came with it: FCGX_GetStr() alone waits until
- * all of SIZE is there, however slowly it trickles in.
- */
-static int
-take_some(FCGX_Stream *in, char *buf, int size)
-{
-	int	 c, more;
-
-	if ((c = FCGX_GetChar(in)) == EOF)
-		return 0;
-	buf[0] = (char)c;
-	more = (int)(in->stop - in->rdNext);
-	return 1 + FCGX_GetStr(buf + 1, more < size - 1 ? more : size - 1, in);
-}
-
 ssize_t
 req_read(struct req *r, void *buf, size_t size)
 {
 	struct req_io	*io = r->io;
-	int		 n;
+	ssize_t		 n;
 
-	if (io->fcgx == NULL || io->body_left == 0 || size == 0)
+	if (io->fd == -1 || io->body_left == 0 || size == 0)
 		return 0;
 	if (io->body_left > 0 && (uint64_t)io->body_left < size)
 		size = (size_t)io->body_left;
-	if (size > INT32_MAX)
-		size = INT32_MAX;
-	n = take_some(io->fcgx->in, buf, (int)size);
-	if (n == 0 && FCGX_GetError(io->fcgx->in) != 0)
-		return -1;
-	if (io->body_left > 0) {
+	n = body_read(&io->body, buf, size);
+	if (io->body_left > 0 && n > 0)
 		io->body_left -= n;
-		/* A clean end before all that was promised is no clean end. */
-		return n == 0 ? -1 : n;
-	}
-	return n;
+	/* A clean end before all that was promised is no clean end. */
+	return n == 0 && io->body_left > 0 ? -1 : n;
 }
 
 bool
-req_ready(const struct req *r)
+req_ready(const struct req *r, int ms)
 {
-	const FCGX_Request	*fcgx = r->io->fcgx;
-	struct pollfd		 p = { .events = POLLIN };
+	return r->io->fd == -1 || r->io->body_left == 0 ||
+	    body_ready(&r->io->body, ms);
+}
 
-	if (fcgx == NULL || r->io->body_left == 0 ||
-	    fcgx->in->rdNext < fcgx->in->stop)
-		return true;
-	p.fd = fcgx->ipcFd;
+bool
+req_others_wait(void)
+{
+	struct pollfd	 p = { .fd = 0, .events = POLLIN };
+
 	return poll(&p, 1, 0) == 1;
+}
+
+/* Whether something that BEGAN then takes too long. */
+static bool
+is_late(uint64_t began, const struct patience *p)
+{
+	return loop_now() - began >=
+	    (req_others_wait() ? p->crowded : p->usual);
 }
 
 int
 req_body(struct req *r, size_t most, const char **body, size_t *len)
 {
-	char	*buf;
-	size_t	 size = most + 2, used = 0;
-	ssize_t	 n;
+	uint64_t	 began = loop_now();
+	char		*buf;
+	size_t		 size = most + 2, used = 0;
+	ssize_t		 n = 1;
 
 	if (r->length > (int64_t)most)
 		return req_fail(r, 413, "body: %lld bytes, at most %zu here",
@@ -298,8 +302,14 @@ req_body(struct req *r, size_t most, const char **body, size_t *len)
 	if (r->length >= 0)
 		size = (size_t)r->length + 2;
 	buf = req_alloc(r, size);
-	while ((n = req_read(r, buf + used, size - 1 - used)) > 0) {
-		used += (size_t)n;
+	while (n > 0) {
+		if (is_late(began, &body_ms))
+			return req_fail(r, 408, "body: only %zu bytes of it "
+			    "came in time", used);
+		if (!req_ready(r, LOOK_MS))
+			continue;
+		if ((n = req_read(r, buf + used, size - 1 - used)) > 0)
+			used += (size_t)n;
 		if (used > most)
 			return req_fail(r, 413, "body: more than %zu bytes",
 			    most);
@@ -378,6 +388,21 @@ goes_on(const char *type)
 	return type != NULL && strcmp(type, "text/event-stream") == 0;
 }
 
+static void
+send_answer(const struct req_io *io)
+{
+	struct frame	*f = frame_new(io->out, io->out_len, FRAME_LAST);
+	size_t		 at;
+	ssize_t		 n;
+
+	for (at = 0; at < f->len; at += (size_t)n) {
+		n = send(io->fd, f->bytes + at, f->len - at, MSG_NOSIGNAL);
+		if (n <= 0)
+			break;		/* nobody wants it any more */
+	}
+	frame_unref(f);
+}
+
 void
 req_reply(struct req *r, int status, const char *type, const void *body,
     size_t len)
@@ -400,8 +425,8 @@ req_reply(struct req *r, int status, const char *type, const void *body,
 	if (len > 0)
 		memcpy(io->out + n, body, len);
 	io->out_len = (size_t)n + len;
-	if (io->fcgx != NULL)
-		FCGX_PutStr(io->out, (int)io->out_len, io->fcgx->out);
+	if (io->fd != -1)
+		send_answer(io);
 }
 
 bool
@@ -463,13 +488,13 @@ path_of(struct req *r)
 }
 
 static struct req *
-make(struct site *site, char *const *envp, FCGX_Request *fcgx)
+make(struct site *site, char *const *envp, int fd)
 {
 	struct req	*r = xcalloc(1, sizeof(*r));
 
 	r->io = xcalloc(1, sizeof(*r->io));
 	r->io->envp = envp;
-	r->io->fcgx = fcgx;
+	r->io->fd = r->io->body.fd = fd;
 	r->site = site;
 	r->method = req_param(r, "REQUEST_METHOD");
 	r->path = path_of(r);
@@ -489,7 +514,7 @@ make(struct site *site, char *const *envp, FCGX_Request *fcgx)
 struct req *
 req_from(struct site *site, char *const *envp)
 {
-	return make(site, envp, NULL);
+	return make(site, envp, -1);
 }
 
 void
@@ -558,36 +583,67 @@ next_connection(const sigset_t *waiting)
 	return -1;
 }
 
+/* Whether a request is there, or comes soon. */
+static bool
+has_arrived(int fd)
+{
+	struct pollfd	 p = { .fd = fd, .events = POLLIN };
+	uint64_t	 began = loop_now();
+	const char	*why;
+
+	do {
+		switch (accept_peek(fd, &why)) {
+		case ACCEPT_READY:
+			return true;
+		case ACCEPT_NOTHING:
+			poll(&p, 1, LOOK_MS);
+			break;
+		case ACCEPT_MORE:
+			/* It is readable already, by what is there. */
+			poll(NULL, 0, PART_MS);
+			break;
+		case ACCEPT_BAD:
+			log_warnx("no request: %s", why);
+			return false;
+		case ACCEPT_GONE:
+			return false;
+		}
+	} while (!is_late(began, &request_ms));
+	log_warnx("no request: not whole in time");
+	return false;
+}
+
+/*
+ * nginx hangs up when it has read the answer.  Until then it may be sending a
+ * body that nobody wants, and would take an error for a broken program.
+ */
+static void
+hang_up(int fd)
+{
+	struct pollfd	 p = { .fd = fd, .events = POLLIN };
+	uint64_t	 now = loop_now(), end = now + HANGUP_MS;
+
+	shutdown(fd, SHUT_WR);
+	for (; now < end && accept_drain(fd) == 0; now = loop_now())
+		poll(&p, 1, (int)(end - now));
+}
+
 static void
 serve(struct site *site, int fd, void (*handle)(struct req *, void *),
     void *arg)
 {
-	FCGX_Request	 fcgx;
 	struct req	*r;
+	char		**env;
 
-	if (FCGX_InitRequest(&fcgx, -1, 0) != 0)
-		fatalx("FCGX_InitRequest");
-	fcgx.ipcFd = fd;
-	fcgx.keepConnection = 1;
-	FCGX_Detach(&fcgx);
-	if (FCGX_Accept_r(&fcgx) != 0) {
-		/* It was no request; libfcgi has closed what it took. */
-		FCGX_Free(&fcgx, 1);
+	if (!has_arrived(fd) || (env = accept_take(fd)) == NULL)
 		return;
-	}
-	FCGX_Attach(&fcgx);		/* close only when nginx has read it */
-	r = make(site, fcgx.envp, &fcgx);
+	r = make(site, env, fd);
 	log_subject("request %s: ", r->id);
 	handle(r, arg);
 	req_free(r);
 	log_subject(NULL);
-	/*
-	 * Ends the answer, then our side of the connection, which is what
-	 * nginx waits for; it hangs up, and what it still sent of a body that
-	 * nobody wanted is thrown away.
-	 */
-	fcgx.keepConnection = 0;
-	FCGX_Finish_r(&fcgx);
+	free(env);
+	hang_up(fd);
 }
 
 void
@@ -596,9 +652,8 @@ req_serve(struct site *site, void (*handle)(struct req *, void *), void *arg)
 	sigset_t	 blocked, waiting;
 	int		 fd;
 
-	if (FCGX_Init() != 0)
-		fatalx("FCGX_Init");
-	catch_signals();		/* FCGX_Init has set its own */
+	accept_start();
+	catch_signals();		/* libfcgi has set its own */
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGTERM);
 	sigaddset(&blocked, SIGINT);
@@ -607,6 +662,8 @@ req_serve(struct site *site, void (*handle)(struct req *, void *), void *arg)
 	sigdelset(&waiting, SIGINT);
 	if (fcntl(0, F_SETFL, fcntl(0, F_GETFL) | O_NONBLOCK) == -1)
 		fatal("listening socket");
-	while ((fd = next_connection(&waiting)) != -1)
+	while ((fd = next_connection(&waiting)) != -1) {
 		serve(site, fd, handle, arg);
+		close(fd);
+	}
 }

@@ -1,6 +1,5 @@
 /*
- * One request: what came, what goes back.  The only <fcgiapp.h> apart from
- * the hub's accept.
+ * One request: what came, what goes back.
  *
  * A handler fills the reply and returns; req.c and route.c do the rest: they
  * drain what is left of a body, so that it can never be read as records of
@@ -60,17 +59,19 @@ struct req {
  * req_cookie	By name; NULL when absent.
  * req_read	Of the body: bytes, as soon as there are some; 0 at its clean
  *		end; -1 when the client went away or said less than it promised.
- * req_ready	Whether req_read would not have to wait.
- * req_body	The whole body, when it is no longer than MOST; NUL-terminated,
- *		lives as long as the request.  Returns 0, or the status that
- *		ends the request (400, 413).
+ * req_ready	Whether req_read would not have to wait, or not longer than MS.
+ * req_others_wait Whether there are connections that no worker has taken yet.
+ * req_body	The whole body, when it is no longer than MOST and comes soon;
+ *		NUL-terminated, lives as long as the request.  Returns 0, or
+ *		the status that ends the request (400, 408, 413).
  */
 const char	*req_param(struct req *, const char *);
 const char	*req_query(struct req *, const char *);
 const char	*req_query_bad(struct req *);
 const char	*req_cookie(struct req *, const char *);
 ssize_t		 req_read(struct req *, void *, size_t);
-bool		 req_ready(const struct req *);
+bool		 req_ready(const struct req *, int ms);
+bool		 req_others_wait(void);
 int		 req_body(struct req *, size_t most, const char **, size_t *);
 
 /*
@@ -96,7 +97,8 @@ int	req_fail(struct req *, int status, const char *fmt, ...)
  * req_serve	Accept requests on descriptor 0 and give each to HANDLE, until
  *		a signal says to stop (the request in hand is finished).
  *		Memory that the request asked for is freed after it.
- *		Until then a peer that is silent for 60 s loses its connection.
+ *		A peer has 2 s to send it, but for the body; afterwards one that
+ *		is silent for 60 s loses its connection.
  * req_from	A request without a body, made from NAME=VALUE parameters, for
  *		who does the FastCGI part itself (the hub).  ENVP must live as
  *		long as it.  What would be sent is kept:

@@ -488,7 +488,7 @@ read_body(struct incoming *in, struct multipart *m)
 		    (int64_t)(loop_now() - before))) != 0)
 			return status;
 		multipart_add(m, (size_t)n);
-	} while (n > 0 && req_ready(in->r));
+	} while (n > 0 && req_ready(in->r, 0));
 	return 0;
 }
 

@@ -23,7 +23,7 @@ my %below = (
 my @alone = (
 	[ qr/#include <mysql\.h>/, qw(lib/db.c) ],
 	[ qr/#include <jwt\.h>/, qw(lib/token.c) ],
-	[ qr/#include <fcgiapp\.h>/, qw(fcgi/req.c fcgi/accept.c) ],
+	[ qr/#include <fcgiapp\.h>/, qw(fcgi/accept.c) ],
 	[ qr/\bfork\(\)/, qw(fcgi/pool.c daemon/child.c cli/launch.c
 	    daemon/stage/ffmpeg.c) ],
 	[ qr/\bepoll_create/, qw(lib/loop.c) ],
