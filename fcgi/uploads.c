@@ -50,9 +50,16 @@
 /* The beginning of a file, by which its type is told, bytes. */
 #define HEAD_MAX	4096
 
-/* Slower than this, on average over so long, and it is given up. */
-#define PACE_BYTES	(60 * 8 * 1024)
+/*
+ * Slower than this, bytes a second, and it is given up: on average over so
+ * long, and over the second while others wait for a worker; ms.
+ */
+#define PACE		(8 * 1024)
 #define PACE_MS		(60 * 1000)
+#define CROWDED_MS	(5 * 1000)
+
+/* Pause before the pace is looked at again, ms. */
+#define LOOK_MS		500
 
 /* Longest Idempotency-Key, and longest word of a client for a job; bytes. */
 #define KEY_MAX		200
@@ -79,6 +86,11 @@ struct given {
 	struct json_object *json;
 };
 
+/* How fast a body comes. */
+struct pace {
+	uint64_t	 ms, bytes;	/* of this period */
+};
+
 /* What a request has brought so far. */
 struct incoming {
 	struct req		*r;
@@ -95,7 +107,8 @@ struct incoming {
 
 	/* Of the body: how it comes. */
 	int64_t			 total;		/* bytes so far */
-	int64_t			 pace_ms, pace_bytes;	/* of this period */
+	struct pace		 pace;
+	struct pace		 crowded;	/* since others wait */
 
 	/* Idempotency-Key; "" when there is none. */
 	char			 once[UNIQ_KEY_MAX + 1];
@@ -449,44 +462,69 @@ end_file(struct incoming *in)
 
 /* ---- a form -------------------------------------------------------------- */
 
-/* Count what came in MS, and how fast; only waiting for the client counts. */
-static int
-keep_pace(struct incoming *in, ssize_t n, int64_t ms)
+static bool
+is_slow(struct pace *p, uint64_t period)
 {
-	in->pace_ms += ms;
-	if (n > 0) {
-		in->total += n;
-		in->pace_bytes += n;
-	}
-	if (in->pace_ms >= PACE_MS) {
-		if (in->pace_bytes < PACE_BYTES)
-			return req_fail(in->r, 408, "%lld bytes came in the "
-			    "last minute, less than %d",
-			    (long long)in->pace_bytes, PACE_BYTES);
-		in->pace_ms = in->pace_bytes = 0;
-	}
-	return n == -1 ? req_fail(in->r, 400, "body: it ended too early") : 0;
+	bool	 slow = p->bytes * 1000 < p->ms * PACE;
+
+	if (p->ms < period)
+		return false;
+	*p = (struct pace){ 0 };
+	return slow;
+}
+
+/* MS were spent waiting for the client: only this counts. */
+static int
+keep_pace(struct incoming *in, uint64_t ms)
+{
+	if (ms == 0)
+		return 0;
+	in->pace.ms += ms;
+	in->crowded.ms += ms;
+	if (!req_others_wait())
+		in->crowded = (struct pace){ 0 };
+	if (is_slow(&in->pace, PACE_MS) || is_slow(&in->crowded, CROWDED_MS))
+		return req_fail(in->r, 408, "body: less than %d bytes a second "
+		    "came", PACE);
+	return 0;
+}
+
+static int
+await_body(struct incoming *in)
+{
+	uint64_t	 before;
+	bool		 ready;
+	int		 status;
+
+	do {
+		before = loop_now();
+		ready = req_ready(in->r, LOOK_MS);
+		if ((status = keep_pace(in, loop_now() - before)) != 0)
+			return status;
+	} while (!ready);
+	return 0;
 }
 
 /* Fill the parser's window with what has come: few large writes follow. */
 static int
 read_body(struct incoming *in, struct multipart *m)
 {
-	uint64_t	 before;
-	size_t		 room;
-	char		*space;
-	ssize_t		 n;
-	int		 status;
+	size_t	 room;
+	char	*space;
+	ssize_t	 n;
+	int	 status;
 
 	do {
 		space = multipart_space(m, &room);
 		if (room == 0)
 			return 0;
-		before = loop_now();
-		n = req_read(in->r, space, room);
-		if ((status = keep_pace(in, n,
-		    (int64_t)(loop_now() - before))) != 0)
+		if ((status = await_body(in)) != 0)
 			return status;
+		if ((n = req_read(in->r, space, room)) == -1)
+			return req_fail(in->r, 400, "body: it ended too early");
+		in->total += n;
+		in->pace.bytes += (uint64_t)n;
+		in->crowded.bytes += (uint64_t)n;
 		multipart_add(m, (size_t)n);
 	} while (n > 0 && req_ready(in->r, 0));
 	return 0;
