@@ -11,6 +11,7 @@ import { again, query } from "./api.js";
 import { useKey, useWalk } from "./keys.js";
 import { takePlace } from "./live.js";
 import { Poll } from "./poll.js";
+import { useUser } from "./session.js";
 import { Ago, announce, ended, html, Pill, Skeleton, State, STATES, Trouble,
     useEffect, useRef, useState } from "./ui.js";
 
@@ -91,12 +92,14 @@ function useJobs(cursor) {
 	const [page, setPage] = useState(null);
 	const [, draw] = useState(0);
 	const poll = useRef(null), follower = useRef(null);
+	/* An administrator would be given everybody's. */
+	const user = useUser().name;
 
 	useEffect(() => {
 		const redraw = () => draw((n) => n + 1);
 		const f = follower.current = new Follower(redraw);
 		const p = poll.current = new Poll(again(query("jobs",
-		    { limit: PAGE, cursor })), {
+		    { limit: PAGE, cursor, user })), {
 			every: POLL_MS,
 			onData: setPage,
 			onState: redraw,
@@ -106,7 +109,7 @@ function useJobs(cursor) {
 			p.stop();
 			f.close();
 		};
-	}, [cursor]);
+	}, [cursor, user]);
 	const items = page?.items.map((job) => newer(job,
 	    follower.current.newest.get(job.job_id)));
 	const unfinished = items?.filter((job) => !ended(job))

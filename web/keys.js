@@ -6,7 +6,7 @@
  */
 
 import { recall, remember } from "./memory.js";
-import { Dialog, html, useEffect, useRef, useState } from "./ui.js";
+import { Dialog, html, useLayoutEffect, useRef, useState } from "./ui.js";
 
 let off = recall("keys") === "off";
 const keys = new Map();			/* key: { what, run }, of this moment */
@@ -16,7 +16,7 @@ export function useKey(key, what, run) {
 	const newest = useRef(run);
 
 	newest.current = run;
-	useEffect(() => {
+	useLayoutEffect(() => {
 		const entry = { what, run: () => newest.current() };
 		keys.set(key, entry);
 		return () => keys.get(key) === entry && keys.delete(key);
