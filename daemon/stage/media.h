@@ -11,7 +11,8 @@
 #include <stddef.h>
 
 /* Containers that may come in, by the names of ffmpeg's demuxers. */
-#define MEDIA_DEMUXERS		"mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,dv"
+#define MEDIA_DEMUXERS \
+	"mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,dv"
 
 /*
  * Limits: 8K television and little more.  A picture of 36 megapixels takes
@@ -41,7 +42,7 @@ struct media {
 	char		 audio_codec[32];	/* or "" */
 	unsigned int	 width, height;	/* as displayed: turned upright, with
 					   square pixels */
-	unsigned int	 fps_num, fps_den;	/* constant, of the renditions */
+	unsigned int	 fps_num, fps_den;	/* of the renditions */
 	bool		 interlaced;
 	double		 seconds;	/* 0: the file does not say */
 	struct rendition renditions[MEDIA_RENDITIONS];	/* largest first */

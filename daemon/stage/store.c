@@ -242,7 +242,8 @@ digest(struct work *w, struct item *item, int from, int to)
 static bool
 link_result(const struct work *w, const struct item *item, int fd, int store)
 {
-	char		*path = xstrdup(item->path), *copy = xstrdup(item->path);
+	char		*path = xstrdup(item->path);
+	char		*copy = xstrdup(item->path);
 	struct stat	 st, linked;
 	int		 parent;
 	bool		 same = false;
