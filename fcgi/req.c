@@ -43,7 +43,10 @@ struct patience {
 static const struct patience	request_ms = { 2000, 200 };
 
 /* For a body that is read as a whole. */
-static const struct patience	body_ms = { 15000, 5000 };
+static const struct patience	body_ms = { 15000, 1000 };
+
+/* How long others have to wait, before it counts, ms. */
+#define CROWD_MS	500
 
 /* Pause before what has arrived is looked at again, ms. */
 #define PART_MS		10
@@ -272,12 +275,18 @@ req_ready(const struct req *r, int ms)
 	    body_ready(&r->io->body, ms);
 }
 
+/* A look now and then may just see one that is being taken. */
 bool
 req_others_wait(void)
 {
+	static uint64_t	 since, looked;
 	struct pollfd	 p = { .fd = 0, .events = POLLIN };
+	uint64_t	 now = loop_now();
 
-	return poll(&p, 1, 0) == 1;
+	if (poll(&p, 1, 0) != 1 || now - looked > CROWD_MS)
+		since = now;
+	looked = now;
+	return now - since >= CROWD_MS;
 }
 
 /* Whether something that BEGAN then takes too long. */

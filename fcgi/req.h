@@ -60,7 +60,8 @@ struct req {
  * req_read	Of the body: bytes, as soon as there are some; 0 at its clean
  *		end; -1 when the client went away or said less than it promised.
  * req_ready	Whether req_read would not have to wait, or not longer than MS.
- * req_others_wait Whether there are connections that no worker has taken yet.
+ * req_others_wait Whether for half a second there have been connections that no
+ *		worker takes; as far as can be seen from looking often.
  * req_body	The whole body, when it is no longer than MOST and comes soon;
  *		NUL-terminated, lives as long as the request.  Returns 0, or
  *		the status that ends the request (400, 408, 413).

@@ -50,16 +50,15 @@
 /* The beginning of a file, by which its type is told, bytes. */
 #define HEAD_MAX	4096
 
-/*
- * Slower than this, bytes a second, and it is given up: on average over so
- * long, and over the second while others wait for a worker; ms.
- */
+/* What a client should send at least, bytes a second. */
 #define PACE		(8 * 1024)
-#define PACE_MS		(60 * 1000)
-#define CROWDED_MS	(5 * 1000)
+
+/* How far it may be late or ahead by that; late while others wait: ms. */
+#define PATIENCE_MS	(60 * 1000)
+#define CROWDED_MS	(1 * 1000)
 
 /* Pause before the pace is looked at again, ms. */
-#define LOOK_MS		500
+#define LOOK_MS		200
 
 /* Longest Idempotency-Key, and longest word of a client for a job; bytes. */
 #define KEY_MAX		200
@@ -86,11 +85,6 @@ struct given {
 	struct json_object *json;
 };
 
-/* How fast a body comes. */
-struct pace {
-	uint64_t	 ms, bytes;	/* of this period */
-};
-
 /* What a request has brought so far. */
 struct incoming {
 	struct req		*r;
@@ -107,8 +101,7 @@ struct incoming {
 
 	/* Of the body: how it comes. */
 	int64_t			 total;		/* bytes so far */
-	struct pace		 pace;
-	struct pace		 crowded;	/* since others wait */
+	int64_t			 late_ms;	/* below 0: it is ahead */
 
 	/* Idempotency-Key; "" when there is none. */
 	char			 once[UNIQ_KEY_MAX + 1];
@@ -462,31 +455,26 @@ end_file(struct incoming *in)
 
 /* ---- a form -------------------------------------------------------------- */
 
-static bool
-is_slow(struct pace *p, uint64_t period)
-{
-	bool	 slow = p->bytes * 1000 < p->ms * PACE;
-
-	if (p->ms < period)
-		return false;
-	*p = (struct pace){ 0 };
-	return slow;
-}
-
 /* MS were spent waiting for the client: only this counts. */
 static int
 keep_pace(struct incoming *in, uint64_t ms)
 {
 	if (ms == 0)
 		return 0;
-	in->pace.ms += ms;
-	in->crowded.ms += ms;
-	if (!req_others_wait())
-		in->crowded = (struct pace){ 0 };
-	if (is_slow(&in->pace, PACE_MS) || is_slow(&in->crowded, CROWDED_MS))
-		return req_fail(in->r, 408, "body: less than %d bytes a second "
-		    "came", PACE);
-	return 0;
+	in->late_ms += (int64_t)ms;
+	if (in->late_ms < (req_others_wait() ? CROWDED_MS : PATIENCE_MS))
+		return 0;
+	return req_fail(in->r, 408, "body: less than %d bytes a second came",
+	    PACE);
+}
+
+static void
+count(struct incoming *in, ssize_t n)
+{
+	in->total += n;
+	in->late_ms -= (int64_t)n * 1000 / PACE;
+	if (in->late_ms < -PATIENCE_MS)
+		in->late_ms = -PATIENCE_MS;
 }
 
 static int
@@ -522,9 +510,7 @@ read_body(struct incoming *in, struct multipart *m)
 			return status;
 		if ((n = req_read(in->r, space, room)) == -1)
 			return req_fail(in->r, 400, "body: it ended too early");
-		in->total += n;
-		in->pace.bytes += (uint64_t)n;
-		in->crowded.bytes += (uint64_t)n;
+		count(in, n);
 		multipart_add(m, (size_t)n);
 	} while (n > 0 && req_ready(in->r, 0));
 	return 0;

@@ -94,8 +94,8 @@ for (
 	    undef ],
 ) {
 	my ($what, $bytes, $status) = @$_;
-	my @slow = map { attach($bytes) } 1 .. 24;
-	others_are_served("24 times $what");
+	my @slow = map { attach($bytes) } 1 .. 64;
+	others_are_served("64 times $what");
 	is(told(@slow), $status, 'the slow ones are told why') if $status;
 }
 
