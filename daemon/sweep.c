@@ -33,6 +33,7 @@
 #include "loop.h"
 #include "throttle.h"
 #include "uniq.h"
+#include "uuid.h"
 
 /* Between two turns, ms; and things looked at in one. */
 #define TURN_MS		100
@@ -227,14 +228,6 @@ sweep_remove(struct sweep *s, const char *path)
 
 /* ---- ended jobs ---------------------------------------------------------- */
 
-static bool
-is_set(const struct uuid *id)
-{
-	static const struct uuid	 zero;
-
-	return !uuid_equal(id, &zero);
-}
-
 static int
 remove_upload(struct sweep *s, const struct uuid *id)
 {
@@ -265,7 +258,7 @@ remove_job(struct sweep *s, const struct uuid *id)
 	sweep_remove(s, path);
 	file_results_path(id, job.token, path);
 	sweep_remove(s, path);
-	return is_set(&job.upload_id) ?
+	return uuid_is_set(&job.upload_id) ?
 	    remove_upload(s, &job.upload_id) : 0;
 }
 

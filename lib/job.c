@@ -162,14 +162,6 @@ take_ids(struct db_rows *rows, struct uuid *ids, size_t n)
 	return (int)i;
 }
 
-static bool
-is_set(const struct uuid *id)
-{
-	static const struct uuid	 zero;
-
-	return !uuid_equal(id, &zero);
-}
-
 int
 job_find(struct db *db, const struct uuid *id, struct job *job)
 {
@@ -364,13 +356,14 @@ job_submit(struct db *db, struct job *job, const char *params)
 		{ 's', .s = job->queue },
 		{ 's', .s = job_state_name(job->state) },
 		{ 'u', .u = ready },
-		{ 'I', .id = is_set(&job->upload_id) ? &job->upload_id : NULL },
+		{ 'I', .id = uuid_is_set(&job->upload_id) ?
+		    &job->upload_id : NULL },
 		{ 's', .s = job->name },
 		{ 's', .s = job->key },
 		{ 's', .s = params },
 	};
 
-	if (!is_set(&job->id))
+	if (!uuid_is_set(&job->id))
 		uuid_new(&job->id);
 	if (job->state != JOB_PENDING)
 		values[6] = (struct db_value){ 's', .s = NULL };
@@ -456,7 +449,7 @@ job_list(struct db *db, const struct job_filter *f, struct job *jobs)
 		add(&q, " AND created_at >= ?",
 		    (struct db_value){ 's', .s = f->since });
 	}
-	if (is_set(&f->before))
+	if (uuid_is_set(&f->before))
 		add(&q, " AND id < ?",
 		    (struct db_value){ 'I', .id = &f->before });
 	add(&q, " ORDER BY id DESC", (struct db_value){ 0 });

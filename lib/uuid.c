@@ -127,3 +127,11 @@ uuid_equal(const struct uuid *a, const struct uuid *b)
 {
 	return memcmp(a->b, b->b, sizeof(a->b)) == 0;
 }
+
+bool
+uuid_is_set(const struct uuid *id)
+{
+	static const struct uuid	 zero;
+
+	return !uuid_equal(id, &zero);
+}

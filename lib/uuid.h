@@ -20,10 +20,12 @@ struct uuid {
  * uuid_parse	Read the 36 lower-case characters of TEXT.  Returns 0, or -1
  *		when it is anything else.
  * uuid_text	Write an id into BUF and return BUF.
+ * uuid_is_set	Whether it is an id at all: not all zero.
  */
 void	 uuid_new(struct uuid *);
 int	 uuid_parse(struct uuid *, const char *);
 char	*uuid_text(const struct uuid *, char[UUID_TEXT]);
 bool	 uuid_equal(const struct uuid *, const struct uuid *);
+bool	 uuid_is_set(const struct uuid *);
 
 #endif
