@@ -929,6 +929,8 @@ pipeline_new(void)
 	p->accept = xcalloc(1, sizeof(char *));
 	p->retain_s = 7 DAYS;
 	p->attempts = 3;
+	p->pause_s = 2;
+	p->pause_most_s = 600;
 	p->memory = 4 K K K;
 	strlcpy(p->queue, "default", sizeof(p->queue));
 	return p;

@@ -28,6 +28,14 @@
 
 enum stage_kind { STAGE_ONCE, STAGE_EACH, STAGE_ALWAYS };
 
+/* What becomes of a job when an item of an "each" stage has failed. */
+enum stage_failures {
+	FAILURES_FINISH,	/* the other items are done; then it fails */
+	FAILURES_STOP,		/* they are stopped, and it fails */
+	FAILURES_ALLOW		/* it goes on, as long as there are not more
+				   than allowed; else as FINISH */
+};
+
 struct stage {
 	char		  name[PIPELINE_NAME];
 	char		  phase[PIPELINE_NAME];	/* the stage's own name, or of
@@ -38,6 +46,16 @@ struct stage {
 					   to 100 */
 	unsigned int	  limit_s;	/* wall clock */
 	bool		  network;	/* below a "network" line */
+	unsigned int	  attempts;	/* tries of it, or of an item, before
+					   it has failed; from 1 */
+	unsigned int	  pause_s;	/* before the second try, doubled each
+					   time... */
+	unsigned int	  pause_most_s;	/* ...up to this */
+	enum stage_failures failures;	/* "each" */
+	double		  allowed;	/* FAILURES_ALLOW: so many items... */
+	bool		  allowed_percent;	/* ...or percent of them */
+	bool		  kept;		/* "each": one program does items one
+					   after the other, as they are fed */
 	char		**argv;		/* program and arguments, NULL at end */
 };
 
@@ -59,7 +77,8 @@ struct pipeline {
 					   NULL at end; none: takes no file */
 	char		   queue[PIPELINE_NAME];
 	unsigned int	   retain_s;
-	unsigned int	   attempts;	/* runs before it counts as failed */
+	unsigned int	   attempts;	/* of each stage, unless it says */
+	unsigned int	   pause_s, pause_most_s;	/* likewise */
 	uint64_t	   max_size;	/* bytes of input; 0: the site's */
 	uint64_t	   memory;	/* bytes of address space per process */
 	uint64_t	   written;	/* bytes of one file that a stage
