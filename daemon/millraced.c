@@ -45,6 +45,7 @@
 #include "run.h"
 #include "sandbox.h"
 #include "sweep.h"
+#include "task.h"
 
 /* The schema step that this program needs; newer ones are fine. */
 #define SCHEMA		1
@@ -73,6 +74,7 @@ struct millraced {
 	struct loop	*loop;
 	struct db	*db;
 	struct batch	*batch;
+	struct tasks	*tasks;
 	struct runs	*runs;
 	struct sandbox	*sandbox;
 	struct sweep	*sweep;
@@ -702,9 +704,10 @@ open_engine(struct millraced *d)
 	d->db = db_open(d->conf, "millraced");
 	d->batch = batch_new(d->loop, d->db);
 	d->sweep = sweep_new(d->loop, d->db, d->conf);
+	d->tasks = tasks_new(d->conf, d->sandbox);
 	tools = (struct runs_tools){
 		.loop = d->loop, .db = d->db, .batch = d->batch,
-		.sweep = d->sweep, .conf = d->conf, .sandbox = d->sandbox,
+		.sweep = d->sweep, .conf = d->conf, .tasks = d->tasks,
 		.ended = run_ended, .lost = run_lost, .arg = d
 	};
 	d->runs = runs_new(&tools);
@@ -740,6 +743,7 @@ close_all(struct millraced *d)
 	if (d->self.id != 0 && runs_count(d->runs) == 0)
 		daemon_release(d->db, d->self.id);
 	runs_free(d->runs);
+	tasks_free(d->tasks);
 	sweep_free(d->sweep);
 	batch_free(d->batch);
 	db_close(d->db);

@@ -13,10 +13,10 @@
 #include "pipeline.h"
 #include "step.h"
 
-struct child;
 struct outbox;
 struct run;
 struct said;
+struct task;
 
 /* One step.  Its state is the engine's, at the same index. */
 struct part {
@@ -24,8 +24,7 @@ struct part {
 	size_t		 at;		/* the index */
 	char		*item, *args;	/* of an "each" stage, else NULL */
 	unsigned int	 attempt;	/* runs so far */
-	struct child	*child;		/* while it runs */
-	struct said	*said;		/* likewise */
+	struct task	*task;		/* while it runs */
 };
 
 struct plan {

@@ -14,7 +14,6 @@
 #include "run.h"
 
 #include <sys/queue.h>
-#include <sys/statvfs.h>
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,7 +28,6 @@
 #include "conf.h"
 #include "db.h"
 #include "engine.h"
-#include "env.h"
 #include "file.h"
 #include "log.h"
 #include "loop.h"
@@ -39,6 +37,7 @@
 #include "said.h"
 #include "step.h"
 #include "sweep.h"
+#include "task.h"
 #include "utf8.h"
 #include "work.h"
 
@@ -48,9 +47,6 @@
 
 /* What stages say is passed on this much later, together, ms. */
 #define TELL_MS		20
-
-/* Least room for a file on a disk that is nearly full, bytes. */
-#define LEAST_ROOM	(64 * 1024 * 1024)
 
 /* Time between TERM and KILL when somebody waits for a job to end, ms. */
 #define CANCEL_GRACE_MS	300
@@ -78,6 +74,7 @@ struct run {
 	bool		 detailed;	/* they changed */
 	struct work	 work;
 	struct results	 results;
+	struct task_job	 task_job;	/* of all of the above, for tasks */
 
 	struct engine	 engine;
 	struct plan	 plan;
@@ -99,7 +96,6 @@ struct runs {
 	unsigned int	 cores;
 	TAILQ_HEAD(, run) list;
 	size_t		 n;
-	size_t		 children;	/* programs that run */
 	struct set	*set;		/* for those that start from now on */
 	struct loop_timer *tell;	/* the dirty ones then */
 };
@@ -227,14 +223,15 @@ tell_soon(struct run *r)
 }
 
 static void
-save_step(const struct part *p, const struct child_end *end)
+save_step(const struct part *p, const struct said *said,
+    const struct child_end *end)
 {
 	struct step	 s;
 
 	plan_row(&p->run->plan, p, &s);
 	if (end != NULL && s.state != STEP_WAITING) {
 		s.exit_status = end->status;
-		said_tail(p->said, s.output, sizeof(s.output));
+		said_tail(said, s.output, sizeof(s.output));
 	}
 	outbox_step(p->run->outbox, &s);
 }
@@ -406,39 +403,28 @@ fate(void *arg, enum outbox_fate fate)
 /* ---- stages -------------------------------------------------------------- */
 
 static void
-on_line(void *arg, char *line)
+on_news(void *arg)
 {
 	struct part	*p = arg;
 	struct run	*r = p->run;
+	struct said	*said = task_said(p->task);
 
-	if (!said_line(p->said, line))
-		return;
-	r->plan.states[p->at].percent = p->said->percent;
-	if (p->said->message[0] != '\0')
-		strlcpy(r->message, p->said->message, sizeof(r->message));
-	strlcpy(r->step, p->said->step[0] != '\0' ? p->said->step :
-	    r->message, sizeof(r->step));
+	r->plan.states[p->at].percent = said->percent;
+	if (said->message[0] != '\0')
+		strlcpy(r->message, said->message, sizeof(r->message));
+	strlcpy(r->step, said->step[0] != '\0' ? said->step : r->message,
+	    sizeof(r->step));
 	utf8_clean(r->step);
-	r->detailed |= p->said->detailed;
-	p->said->detailed = false;
+	r->detailed |= said->detailed;
+	said->detailed = false;
 	tell_soon(r);
-}
-
-static void
-on_output(void *arg, const char *data, size_t len)
-{
-	struct part	*p = arg;
-
-	work_log(&p->run->work, data, len);
-	said_output(p->said, data, len);
 }
 
 /* Take over what a stage that ended well has left.  0, or -1 and RUN's why. */
 static int
-keep(struct part *p)
+keep(struct part *p, const struct said *said)
 {
 	struct run		*r = p->run;
-	const struct said	*said = p->said;
 	const struct result	*one;
 	char			 why[256];
 	size_t			 i;
@@ -476,8 +462,8 @@ keep(struct part *p)
 }
 
 static void
-log_end(const struct part *p, const struct child_end *end,
-    enum engine_event event)
+log_end(const struct part *p, const struct said *said,
+    const struct child_end *end, enum engine_event event)
 {
 	static const char *const words[] = {
 		[STEP_OK]	= "done",
@@ -494,29 +480,21 @@ log_end(const struct part *p, const struct child_end *end,
 	    "job %s: %s: %s (%u.%03u s of CPU, %llu MB)", p->run->id,
 	    name_of(p), words[event], end->cpu_ms / 1000, end->cpu_ms % 1000,
 	    (unsigned long long)end->peak >> 20);
-	if (p->said->rubbish > 0)
+	if (said->rubbish > 0)
 		log_warnx("job %s: %s: %u lines on descriptor 3 were none of "
-		    "its protocol", p->run->id, name_of(p), p->said->rubbish);
-}
-
-static void
-forget_said(struct part *p)
-{
-	said_clear(p->said);
-	free(p->said);
-	p->said = NULL;
+		    "its protocol", p->run->id, name_of(p), said->rubbish);
 }
 
 /* The verdict changed because of EVENT: say why, for clients. */
 static void
-give_reason(struct part *p, const struct child_end *end,
-    enum engine_event event)
+give_reason(struct part *p, const struct said *said,
+    const struct child_end *end, enum engine_event event)
 {
 	struct run	*r = p->run;
 	unsigned int	 n = event == STEP_AGAIN ? r->job.attempt :
 			    r->job.crashes + 1;
 
-	reason_of(r->pipeline, stage_of(p), end, event, p->said, r->why,
+	reason_of(r->pipeline, stage_of(p), end, event, said, r->why,
 	    sizeof(r->why));
 	if (r->engine.verdict == VERDICT_FAILED && n > 1)
 		reason_final(event, n, r->why, sizeof(r->why));
@@ -534,32 +512,32 @@ recover(struct run *r)
 
 /* A stage has ended, in one way or another. */
 static void
-settle(struct part *p, const struct child_end *end, enum engine_event event)
+settle(struct part *p, const struct said *said, const struct child_end *end,
+    enum engine_event event)
 {
 	struct run		*r = p->run;
 	enum engine_verdict	 before = r->engine.verdict;
 	unsigned int		 actions;
 	bool			 kept = true;
 
-	if (event == STEP_OK && r->outbox != NULL && keep(p) == -1) {
+	if (event == STEP_OK && r->outbox != NULL && keep(p, said) == -1) {
 		event = STEP_BROKEN;
 		kept = false;
 	}
-	log_end(p, end, event);
+	log_end(p, said, end, event);
 	if (event == STEP_AGAIN)
-		r->retry_s = p->said->retry_s;
+		r->retry_s = said->retry_s;
 	r->engine.owes = results_owed(&r->results) != NULL;
 	if (event == STEP_OK && stage_of(p)->kind != STAGE_ALWAYS)
 		recover(r);
 	actions = engine_handle(&r->engine, r->plan.states, r->plan.n, event,
 	    (int)p->at);
 	if (kept && event != STEP_OK && r->engine.verdict != before)
-		give_reason(p, end, event);
+		give_reason(p, said, end, event);
 	if (r->outbox != NULL) {
-		save_step(p, end);
+		save_step(p, said, end);
 		tell(r);
 	}
-	forget_said(p);
 	perform(r, actions);
 }
 
@@ -568,13 +546,13 @@ on_end(void *arg, const struct child_end *end)
 {
 	struct part	*p = arg;
 	struct runs	*all = p->run->all;
+	struct said	*said = task_said(p->task);
 
-	p->child = NULL;
-	all->children--;
+	p->task = NULL;
 	/* Others may have the job by now. */
 	if (end->why == CHILD_FENCED || !child_trusted())
 		let_go(p->run);
-	settle(p, end, engine_judge(end, p->said->rejects, p->said->retries));
+	settle(p, said, end, engine_judge(end, said->rejects, said->retries));
 	advance_all(all);
 }
 
@@ -594,90 +572,6 @@ share_of_cores(const struct run *r, const struct part *p)
 	return share == 0 ? 1 : share;
 }
 
-/* Bytes of the largest file that a stage may write. */
-static uint64_t
-room(const struct run *r)
-{
-	const struct conf	*conf = r->all->tools.conf;
-	struct statvfs		 fs;
-	uint64_t		 left = 0;
-
-	if (r->pipeline->written != 0)
-		return r->pipeline->written;
-	if (fstatvfs(r->work.dir, &fs) == 0)
-		left = (uint64_t)fs.f_bavail * fs.f_frsize;
-	left = left > conf->reserve ? left - conf->reserve : 0;
-	return left > LEAST_ROOM ? left : LEAST_ROOM;
-}
-
-static char **
-make_argv(const struct run *r, const struct stage *s)
-{
-	char	**argv;
-	size_t	  i, n = 0;
-
-	while (s->argv[n] != NULL)
-		n++;
-	argv = xcalloc(n + 1, sizeof(*argv));
-	if (s->argv[0][0] == '/')
-		argv[0] = xstrdup(s->argv[0]);
-	else
-		xasprintf(&argv[0], "%s/%s", r->all->tools.conf->stages,
-		    s->argv[0]);
-	for (i = 1; i < n; i++)
-		argv[i] = xstrdup(s->argv[i]);
-	return argv;
-}
-
-static char **
-make_env(const struct run *r, const struct part *p)
-{
-	const struct conf	*conf = r->all->tools.conf;
-	static const struct uuid zero;
-	struct env_facts	 facts = {
-		.job = &r->job, .pipeline = r->pipeline, .stage = stage_of(p),
-		.params = r->params, .item = p->item, .args = p->args,
-		.cores = share_of_cores(r, p), .dir = r->work.path,
-		.share = conf->share, .site = conf->environment
-	};
-	char			 name[RESULTS_STORE], *store, **env;
-
-	if (!uuid_equal(&r->job.upload_id, &zero))
-		facts.upload = &r->upload;
-	results_store(r->job.token, name);
-	xasprintf(&store, "%s/%s", r->work.path, name);
-	facts.store = store;
-	env = env_new(&facts);
-	free(store);
-	return env;
-}
-
-/* Start the program of a step.  0 or -1. */
-static int
-launch(struct part *p)
-{
-	struct run		*r = p->run;
-	const struct stage	*s = stage_of(p);
-	struct child_owner	 owner = {
-		.line = on_line, .output = on_output, .end = on_end, .arg = p
-	};
-	struct child_spec	 spec = {
-		.argv = make_argv(r, s), .envp = make_env(r, p),
-		.dir = r->work.path,
-		.limit_s = s->limit_s, .silence_s = r->pipeline->silence_s,
-		.memory = r->pipeline->memory, .written = room(r),
-		.network = s->network
-	};
-
-	p->child = child_start(r->all->tools.sandbox, &spec, &owner);
-	env_free(spec.argv);
-	env_free(spec.envp);
-	if (p->child == NULL)
-		return -1;
-	r->all->children++;
-	return 0;
-}
-
 /* Another stage than before: clients see its name, until it speaks itself. */
 static void
 enter(struct run *r, const struct stage *s)
@@ -694,24 +588,31 @@ enter(struct run *r, const struct stage *s)
 static void
 start(struct run *r, int i)
 {
+	/* No processes or descriptors left: that passes. */
 	static const struct child_end	 none = { .why = CHILD_UNSTARTED };
-	struct part			*p = r->plan.parts[i];
+	static const struct said	 no_room = {
+		.why = "This host has no room for a process"
+	};
+	struct part		*p = r->plan.parts[i];
+	struct task_step	 step = {
+		.stage = stage_of(p), .item = p->item, .args = p->args
+	};
+	struct task_owner	 owner = {
+		.news = on_news, .end = on_end, .arg = p
+	};
 
 	p->attempt++;
-	p->said = xcalloc(1, sizeof(*p->said));
-	p->said->details = r->details;
 	engine_start(&r->engine, r->plan.states, i);
 	enter(r, stage_of(p));
 	(p->item != NULL ? log_debug : log_info)("job %s: %s: starts", r->id,
 	    name_of(p));
-	if (launch(p) == -1) {
-		/* No processes or descriptors left: that passes. */
-		strlcpy(p->said->why, "This host has no room for a process",
-		    sizeof(p->said->why));
-		settle(p, &none, STEP_AGAIN);
+	step.cores = share_of_cores(r, p);
+	p->task = task_start(r->all->tools.tasks, &r->task_job, &step, &owner);
+	if (p->task == NULL) {
+		settle(p, &no_room, &none, STEP_AGAIN);
 		return;
 	}
-	save_step(p, NULL);
+	save_step(p, NULL, NULL);
 	tell(r);
 }
 
@@ -722,7 +623,7 @@ advance(struct run *r)
 	int	 i;
 
 	while (r->began && !r->ending &&
-	    (r->engine.running == 0 || r->all->children < r->all->cores) &&
+	    (r->engine.running == 0 || tasks_count(r->all->tools.tasks) < r->all->cores) &&
 	    (i = engine_next(&r->engine, r->plan.states, r->plan.n)) != -1)
 		start(r, i);
 }
@@ -745,12 +646,12 @@ end_programs(struct run *r)
 	size_t			 i;
 
 	for (i = 0; i < r->plan.n; i++) {
-		if (r->plan.parts[i]->child == NULL)
+		if (r->plan.parts[i]->task == NULL)
 			continue;
 		if (verdict == VERDICT_LOST)
-			child_kill(r->plan.parts[i]->child);
+			task_kill(r->plan.parts[i]->task);
 		else
-			child_stop(r->plan.parts[i]->child,
+			task_stop(r->plan.parts[i]->task,
 			    verdict == VERDICT_STOPPED ? CANCEL_GRACE_MS :
 			    CHILD_GRACE_MS);
 	}
@@ -818,6 +719,11 @@ load(struct run *r)
 		json_object_put(r->details);
 		r->details = json_object_new_object();
 	}
+	r->task_job = (struct task_job){
+		.job = &r->job, .pipeline = r->pipeline,
+		.upload = uuid_is_set(&r->job.upload_id) ? &r->upload : NULL,
+		.params = r->params, .details = r->details, .work = &r->work
+	};
 	r->plan.pipeline = r->pipeline;
 	r->plan.run = r;
 	if (!plan_fits(r->pipeline, steps, (size_t)n)) {

@@ -16,8 +16,8 @@ struct conf;
 struct db;
 struct loop;
 struct runs;
-struct sandbox;
 struct sweep;
+struct tasks;
 
 /* What runs work with.  None of it is owned by them. */
 struct runs_tools {
@@ -26,7 +26,7 @@ struct runs_tools {
 	struct batch	*batch;
 	struct sweep	*sweep;
 	const struct conf *conf;
-	const struct sandbox *sandbox;
+	struct tasks	*tasks;
 	void		(*ended)(void *);	/* a run has: there is a slot */
 	void		(*lost)(void *);	/* a job was let go, though it
 						   may still be ours */

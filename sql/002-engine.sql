@@ -7,7 +7,7 @@ ALTER TABLE step
 	-- While it is lent: not in the hands of the daemon that runs the job.
 	ADD token BIGINT UNSIGNED,		-- the job's, of the attempt
 						-- that lends it
-	ADD open TINYINT UNSIGNED,		-- 1: anybody may take it;
+	ADD open TINYINT UNSIGNED,		-- 1: anybody may take it,
 						-- 0: it is wanted back
 	ADD helper BIGINT UNSIGNED,		-- daemon that has taken it
 	ADD said LONGTEXT,			-- JSON: what its program said,
