@@ -41,7 +41,7 @@ sub pid_of {
 
 sub wait_for {
 	my ($is, $what) = @_;
-	my $end = time + 10;
+	my $end = time + 60;
 	until ($is->()) {
 		if (time > $end) {
 			fail($what);
@@ -49,7 +49,7 @@ sub wait_for {
 			die join ' ', 'said:', slurp("$dir/said"), 'left:',
 			    left(), "\n";
 		}
-		select undef, undef, undef, 0.01;
+		select undef, undef, undef, 0.03;
 	}
 	return pass($what);
 }
