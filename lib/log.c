@@ -7,6 +7,8 @@
 
 #include "log.h"
 
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -31,15 +33,34 @@ struct line {
 
 static char	 program[32] = "millrace";
 static bool	 verbose;
-static bool	 terminal;
+static enum { NAMED, JOURNAL, BARE } style;	/* of a line; see log.h */
 
 static _Thread_local char subject[SUBJECT_MAX];
+
+/* systemd names the stream that it gave us; stderr may be another by now. */
+static bool
+is_journal(void)
+{
+	const char		*stream = getenv("JOURNAL_STREAM");
+	unsigned long long	 dev, ino;
+	struct stat		 st;
+
+	return stream != NULL && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
+	    fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev &&
+	    st.st_ino == ino;
+}
 
 void
 log_init(const char *name)
 {
 	strlcpy(program, name, sizeof(program));
-	terminal = isatty(STDERR_FILENO);
+	style = is_journal() ? JOURNAL : NAMED;
+}
+
+void
+log_bare(void)
+{
+	style = BARE;
 }
 
 void
@@ -98,12 +119,14 @@ add(struct line *l, const char *text)
 static void __attribute__((format(printf, 3, 0)))
 record(enum priority priority, int error, const char *fmt, va_list ap)
 {
-	struct line	 l;
+	struct line	 l = { .len = 0 };
 	char		 text[LINE_MAX_BYTES], reason[128];
 
-	l.len = terminal ? 0 : snprintf(l.buf, sizeof(l.buf), "<%d>", priority);
-	l.len += snprintf(l.buf + l.len, sizeof(l.buf) - l.len, "%s[%ld]: ",
-	    program, (long)getpid());
+	if (style == JOURNAL)
+		l.len = snprintf(l.buf, sizeof(l.buf), "<%d>", priority);
+	else if (style == NAMED)
+		l.len = snprintf(l.buf, sizeof(l.buf), "%s[%ld]: ", program,
+		    (long)getpid());
 	add(&l, subject);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	add(&l, text);

@@ -1,9 +1,10 @@
 /*
  * Say what happened: one line a record on stderr, subject first.
  *
- * A line is "<N>program[pid]: text", where <N> is the priority as journald
- * reads it (sd-daemon(3)) and is left out on a terminal.  Control bytes in
- * the text are written as \xNN, so that a record is always one line.
+ * A line is "program[pid]: text".  To the journal it is "<N>text": it knows
+ * the program and the process, and reads the priority N off (sd-daemon(3)).
+ * Control bytes in the text are written as \xNN, so that a record is always
+ * one line.
  */
 
 #ifndef MILLRACE_LOG_H
@@ -14,6 +15,8 @@
 /*
  * log_init	Name the program in every line; debug lines are only written
  *		after log_verbose().
+ * log_bare	Write the text alone, for a stderr whose reader knows who
+ *		speaks: the daemon's, of a stage.
  * log_subject	Put this before every text until called again with NULL, as
  *		"request 7f3a: ".  It is copied, and is the thread's own.
  * log_warn	Append ": " and the text of errno; log_warnx does not.
@@ -21,6 +24,7 @@
  *		start-up, when nothing is in progress that could be lost.
  */
 void	log_init(const char *program);
+void	log_bare(void);
 void	log_verbose(void);
 void	log_subject(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void	log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

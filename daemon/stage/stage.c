@@ -37,8 +37,9 @@ stage_init(const char *program)
 	 * Whether inherited or made here, no child may have it: what reads a
 	 * stranger's bytes has no business talking to the daemon.
 	 */
-	if (fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC) == -1 &&
-	    dup3(STDOUT_FILENO, REPORT_FD, O_CLOEXEC) == -1)
+	if (fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC) == 0)
+		log_bare();		/* clients see it */
+	else if (dup3(STDOUT_FILENO, REPORT_FD, O_CLOEXEC) == -1)
 		fatal("descriptor %d", REPORT_FD);
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,16 +72,39 @@ escapes(void **state)
 }
 
 static void
-has_priority_and_program(void **state)
+begins_as_its_reader_wants(void **state)
 {
-	char	 begin[64];
+	char		 begin[64], stream[64];
+	struct stat	 st;
 
 	(void)state;
-	snprintf(begin, sizeof(begin), "<4>prog[%ld]: ", (long)getpid());
+	snprintf(begin, sizeof(begin), "prog[%ld]: x\n", (long)getpid());
 	listen_to_stderr();
 	log_warnx("x");
 	heard();
-	assert_memory_equal(said, begin, strlen(begin));
+	assert_string_equal(said, begin);
+
+	/* The journal: only when it is this stream that leads there. */
+	assert_int_equal(fstat(sink, &st), 0);
+	snprintf(stream, sizeof(stream), "%llu:%llu",
+	    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	setenv("JOURNAL_STREAM", stream, 1);
+	listen_to_stderr();
+	log_warnx("x");
+	heard();
+	assert_string_equal(said, "<4>x\n");
+	setenv("JOURNAL_STREAM", "1:1", 1);
+	listen_to_stderr();
+	log_warnx("x");
+	heard();
+	assert_string_equal(said, begin);
+	unsetenv("JOURNAL_STREAM");
+
+	listen_to_stderr();
+	log_bare();
+	log_warnx("x");
+	heard();
+	assert_string_equal(said, "x\n");
 }
 
 static void
@@ -177,7 +201,7 @@ main(void)
 {
 	const struct CMUnitTest	 tests[] = {
 		cmocka_unit_test(escapes),
-		cmocka_unit_test(has_priority_and_program),
+		cmocka_unit_test(begins_as_its_reader_wants),
 		cmocka_unit_test(warn_appends_errno_and_keeps_it),
 		cmocka_unit_test(cuts_long_records),
 		cmocka_unit_test(subject_is_of_the_thread),
