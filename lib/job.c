@@ -1,15 +1,8 @@
 /*
  * Table job: its states, and the events it leaves behind.
  *
- *	           claim            every stage succeeded
- *	[pending] --------> [running] --------> [completed]
- *	 ^ ^  |               |  |  |
- *	 | |  |               |  |  '---------> [failed] ------.
- *	 | |  '-- cancel ---- | -'------------> [cancelled] --.|
- *	 | '---- retry -------'                               ||
- *	 '------------------- by a person --------------------'
- *
- * [waiting] leads to [pending] and to [cancelled].  Each arrow is one UPDATE
+ * Which states lead to which is in jobstate.c, and each change of a state passes
+ * by it, in changed() and in what grants a person's wish.  Each is one UPDATE
  * whose WHERE names the state it starts from, so that the number of changed
  * rows tells whether it was taken; nothing is decided on what was read before.
  *
@@ -44,33 +37,6 @@
 /* Ids in one statement, at most. */
 #define BATCH		200
 
-static const char *const names[] = {
-	[JOB_PENDING]	= "pending",
-	[JOB_RUNNING]	= "running",
-	[JOB_COMPLETED]	= "completed",
-	[JOB_FAILED]	= "failed",
-	[JOB_CANCELLED]	= "cancelled",
-	[JOB_WAITING]	= "waiting",
-};
-
-const char *
-job_state_name(enum job_state state)
-{
-	return names[state];
-}
-
-int
-job_state_parse(const char *text)
-{
-	int	 i;
-
-	for (i = 0; i < JOB_STATES; i++) {
-		if (strcmp(text, names[i]) == 0)
-			return i;
-	}
-	return -1;
-}
-
 /* Of a row; a state that is not known here is left alone, as ended. */
 static enum job_state
 state_of(const struct db_rows *row, unsigned int column)
@@ -80,19 +46,12 @@ state_of(const struct db_rows *row, unsigned int column)
 	return state == -1 ? JOB_FAILED : (enum job_state)state;
 }
 
-bool
-job_ended(enum job_state state)
-{
-	return state == JOB_COMPLETED || state == JOB_FAILED ||
-	    state == JOB_CANCELLED;
-}
-
 /* ---- rows ---------------------------------------------------------------- */
 
 #define COLUMNS \
 	"id, user_id, address, pipeline, queue, state, phase, stage," \
 	" stage_progress, progress, eta_s, items_done, items_total, step," \
-	" message, attempt, crashes, daemon_id, token, cancel, seq," \
+	" message, attempt, crashes, deaths, daemon_id, token, cancel, seq," \
 	" changed_at, created_at, started_at, completed_at, error_message," \
 	" upload_id, name, client_key, output_file"
 
@@ -120,6 +79,7 @@ from_row(const struct db_rows *row, struct job *job)
 	db_text(row, i++, job->message, sizeof(job->message));
 	job->attempt = (unsigned int)db_u64(row, i++);
 	job->crashes = (unsigned int)db_u64(row, i++);
+	job->deaths = (unsigned int)db_u64(row, i++);
 	job->daemon_id = db_u64(row, i++);
 	job->token = db_u64(row, i++);
 	job->cancel = db_u64(row, i++) != 0;
@@ -304,6 +264,11 @@ changed(struct db *db, const struct uuid *id, enum job_state from,
 	struct db_rows		*row;
 	int			 rc;
 
+	if (from != to && !job_leads(from, to)) {
+		log_warnx("a job cannot go from %s to %s: rolled back",
+		    job_state_name(from), job_state_name(to));
+		return -1;
+	}
 	if (record(db, id) == -1)
 		return -1;
 	if (from == to)
@@ -812,7 +777,7 @@ int
 job_recovered(struct db *db, const struct uuid *id, uint64_t token)
 {
 	static const char	 sql[] =
-	    "UPDATE job SET crashes = 0" NEWS_FENCE;
+	    "UPDATE job SET crashes = 0, deaths = 0" NEWS_FENCE;
 
 	return (int)db_exec(db, sql, FENCE_TYPES, id, token);
 }
@@ -929,7 +894,7 @@ cancel(struct db *db, void *arg)
 
 	if (lock_state(db, w->id, &w->now, &asked) == -1)
 		return -1;
-	w->granted = !job_ended(w->now);
+	w->granted = job_leads(w->now, JOB_CANCELLED);
 	if (!w->granted || asked)
 		return 0;
 	if (w->now == JOB_RUNNING)
@@ -949,13 +914,14 @@ retry(struct db *db, void *arg)
 	    " changed_at = NOW(3), completed_at = NULL, phase = 'pending',"
 	    " step = 'To be run again', message = '', error_message = NULL,"
 	    " progress = ?, stage_progress = 0, attempt = 0, crashes = 0,"
-	    " cancel = 0, items_done = 0, items_total = 0 WHERE id = ?";
+	    " deaths = 0, cancel = 0, items_done = 0, items_total = 0"
+	    " WHERE id = ?";
 	struct wish		*w = arg;
 	bool			 asked;
 
 	if (lock_state(db, w->id, &w->now, &asked) == -1)
 		return -1;
-	w->granted = w->now == JOB_FAILED || w->now == JOB_CANCELLED;
+	w->granted = job_ended(w->now) && job_leads(w->now, JOB_PENDING);
 	if (!w->granted)
 		return 0;
 	if (db_exec(db, sql, "udI", (uint64_t)JOB_PRIORITY, w->progress,

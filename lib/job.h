@@ -15,17 +15,8 @@
 #include <stdint.h>
 
 #include "db.h"
+#include "jobstate.h"
 #include "uuid.h"
-
-enum job_state {
-	JOB_PENDING,		/* may be claimed, or waits until a time */
-	JOB_RUNNING,
-	JOB_COMPLETED,
-	JOB_FAILED,
-	JOB_CANCELLED,
-	JOB_WAITING,		/* for its upload, or another job */
-	JOB_STATES
-};
 
 /* Priority while ready: smaller is sooner. */
 #define JOB_PRIORITY	128
@@ -47,8 +38,11 @@ struct job {
 	unsigned int	items_done, items_total;	/* of an "each" stage */
 	char		step[256];	/* what is being done, in words */
 	char		message[1024];	/* of the last event; why it failed */
-	unsigned int	attempt;	/* 1 the first time it runs */
-	unsigned int	crashes;	/* of it that took a daemon or stage */
+	unsigned int	attempt;	/* 1 the first time it runs; bounds
+					   nothing: steps count their tries */
+	unsigned int	crashes;	/* daemons that it brought down, and */
+	unsigned int	deaths;		/* others that died while they had it,
+					   since its last step was done */
 	uint64_t	daemon_id;	/* that runs it; 0: none */
 	uint64_t	token;		/* fence: who has it may write */
 	bool		cancel;		/* asked for while it runs */
@@ -63,14 +57,6 @@ struct job {
 	char		key[256];	/* process: what the client calls it */
 	char		output_file[256];	/* name of the main result */
 };
-
-/*
- * Words for a state; job_state_parse returns -1 for anything else.
- * job_ended is true of the three states that nothing leaves by itself.
- */
-const char	*job_state_name(enum job_state);
-int		 job_state_parse(const char *);
-bool		 job_ended(enum job_state);
 
 /*
  * job_submit	Insert a job, with its first event, inside the caller's
