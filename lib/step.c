@@ -34,6 +34,10 @@ state_of(const char *text)
 	return STEP_FAILED;
 }
 
+/* All that says that a row is in other hands. */
+#define NOT_LENT \
+	" token = NULL, open = NULL, helper = NULL, said = NULL"
+
 int
 step_plan(struct db *db, const struct uuid *job, const struct step *steps,
     size_t n)
@@ -57,21 +61,24 @@ step_save(struct db *db, const struct uuid *job, const struct step *step)
 	static const char	 sql[] =
 	    "UPDATE step SET started_at = IF(attempt <> ?, NOW(3),"
 	    "  COALESCE(started_at, NOW(3))),"	/* before it is set */
-	    " state = ?, percent = ?, attempt = ?,"
+	    " state = ?, percent = ?, attempt = ?, failures = ?, crashes = ?,"
 	    " ended_at = IF(? IN ('done', 'failed'), NOW(3), NULL),"
-	    " exit_status = NULLIF(?, -1), output = ?"
-	    " WHERE job_id = ? AND position = ? AND item = ?";
+	    " exit_status = NULLIF(?, -1), output = ?," NOT_LENT
+	    " WHERE job_id = ? AND position = ? AND item = ?"
+	    " AND (token IS NULL OR token = ?)";
 	const char		*state = step_state_name(step->state);
 
-	return db_exec(db, sql, "usdusisIus", (uint64_t)step->attempt, state,
-	    step->percent, (uint64_t)step->attempt, state,
+	return db_exec(db, sql, "usduuusisIusu", (uint64_t)step->attempt,
+	    state, step->percent, (uint64_t)step->attempt,
+	    (uint64_t)step->failures, (uint64_t)step->crashes, state,
 	    (int64_t)step->exit_status, step->output, job,
-	    (uint64_t)step->position, step->item) == -1 ? -1 : 0;
+	    (uint64_t)step->position, step->item, step->token) == -1 ? -1 : 0;
 }
 
 #define WAIT_AGAIN \
-	"UPDATE step SET state = 'waiting', percent = 0, started_at = NULL," \
-	" ended_at = NULL, exit_status = NULL, output = NULL WHERE job_id = ?"
+	"UPDATE step SET state = 'waiting', percent = 0, failures = 0," \
+	" crashes = 0, started_at = NULL, ended_at = NULL," \
+	" exit_status = NULL, output = NULL," NOT_LENT " WHERE job_id = ?"
 
 int
 step_reset(struct db *db, const struct uuid *job, unsigned int position)
@@ -107,7 +114,8 @@ step_list(struct db *db, const struct uuid *job, struct step **steps)
 {
 	static const char	 sql[] =
 	    "SELECT position, stage, item, args, state, percent, attempt,"
-	    " started_at, ended_at, exit_status, output FROM step"
+	    " failures, crashes, COALESCE(token, 0), started_at, ended_at,"
+	    " exit_status, output FROM step"
 	    " WHERE job_id = ? ORDER BY position, item";
 	struct db_rows		*rows;
 	struct step		*s;
@@ -129,10 +137,13 @@ step_list(struct db *db, const struct uuid *job, struct step **steps)
 		s->state = state_of(db_str(rows, 4));
 		s->percent = db_double(rows, 5);
 		s->attempt = (unsigned int)db_u64(rows, 6);
-		db_text(rows, 7, s->started_at, sizeof(s->started_at));
-		db_text(rows, 8, s->ended_at, sizeof(s->ended_at));
-		s->exit_status = db_null(rows, 9) ? -1 : (int)db_u64(rows, 9);
-		db_text(rows, 10, s->output, sizeof(s->output));
+		s->failures = (unsigned int)db_u64(rows, 7);
+		s->crashes = (unsigned int)db_u64(rows, 8);
+		s->token = db_u64(rows, 9);
+		db_text(rows, 10, s->started_at, sizeof(s->started_at));
+		db_text(rows, 11, s->ended_at, sizeof(s->ended_at));
+		s->exit_status = db_null(rows, 12) ? -1 : (int)db_u64(rows, 12);
+		db_text(rows, 13, s->output, sizeof(s->output));
 	}
 	db_rows_free(rows);
 	return (int)n;

@@ -22,6 +22,9 @@ struct step {
 	enum step_state	state;
 	double		percent;	/* 0..100 */
 	unsigned int	attempt;	/* runs of this step */
+	unsigned int	failures, crashes;	/* of them that ended so */
+	uint64_t	token;		/* of the attempt that lent it;
+					   0: it is not lent */
 	char		started_at[DB_TIME], ended_at[DB_TIME];	/* or "" */
 	int		exit_status;	/* as of wait(2); -1: has not ended */
 	char		output[4096];	/* last lines it wrote to its log */
@@ -34,8 +37,10 @@ const char	*step_state_name(enum step_state);
  * so has the job's row locked; 0, or -1.
  *
  * step_plan	Add steps that are not there yet; existing ones stay.
- * step_save	Store state, percent, attempt, exit and output; a new attempt
- *		starts now.
+ * step_save	Store state, percent, attempt, failures, crashes, exit and
+ *		output; a new attempt starts now.  One that is lent under its
+ *		token is not lent any more; one lent under another stays as it
+ *		is.
  * step_reset	All from POSITION on wait again; items of later "each" stages
  *		go.  Not fenced: for a job that does not run.
  * step_resume	The same for what is not done, wherever it is.
