@@ -12,6 +12,11 @@ package Rig;
 #	my $id = $rig->submit('count', as => $ana, content => 'x');
 #	my $s = $rig->stream("/api/v1/jobs/$id/stream", as => $ana);
 #	while (my $e = $s->next) { ... $e->{json}{phase} ... }
+#	$rig->kill('KILL', 'millraced');
+#	$rig->ledger;		# nothing lost, nothing doubled: one line of TAP
+#
+# What the ledger needs to know is written down on the way, in DIR/submitted,
+# DIR/faults, DIR/streams and DIR/idle; see t/ledger.
 #
 # How the stack is laid out and started is known to ./demo alone, which is
 # asked for a bare one.  It ends with the test, however that ends.  The
@@ -47,6 +52,8 @@ sub new {
 		dir => "$top/run/t/$name-$$" . (@rigs ? '-' . @rigs : ''),
 		build => $ENV{MILLRACE_BUILD} // "$top/run/build",
 		conf => [],
+		daemons => [],
+		followers => {},
 		prefix => '',
 		owner => $$,
 		%o,
@@ -136,6 +143,14 @@ sub with_video {
 	    _read("$top/daemon/pipelines/video.conf"));
 }
 
+# More daemons, each on a host of its own, as far as it can tell: NAME is the
+# host's.  They are stopped, killed and started by that name.
+sub daemons {
+	my ($self, @names) = @_;
+	push @{ $self->{daemons} }, @names;
+	return $self;
+}
+
 # Returns when /health says that all of it works.
 sub start {
 	my ($self) = @_;
@@ -144,21 +159,65 @@ sub start {
 	    '--pipelines', "$self->{dir}/pipelines",
 	    '--stages', "$self->{dir}/stages",
 	    map { ('--set', $_) } @{ $self->{conf} });
-	$self->{launch} = fork // die "fork: $!\n";
-	if ($self->{launch} == 0) {
-		open STDIN, '<', '/dev/null';
-		open STDOUT, '>', "$self->{dir}/launch.log";
-		open STDERR, '>&', \*STDOUT;
-		no warnings 'exec';
-		exec { $command[0] } @command;
-		POSIX::_exit(127);
-	}
+	$self->{launch} = _background("$self->{dir}/launch.log", @command);
 	$self->wait_for(sub {
 		$self->_launch_lives;
 		$self->{port} //= _read_line("$self->{dir}/port") || undef;
 		$self->{port} && $self->is_healthy
 	}, 60, 'the stack answers /health with 200');
+	$self->_start_daemons if @{ $self->{daemons} };
+	$self->_note_idle;
 	return $self;
+}
+
+sub _background {
+	my ($log, @command) = @_;
+	my $pid = fork // die "fork: $!\n";
+	return $pid if $pid;
+	open STDIN, '<', '/dev/null';
+	open STDOUT, '>', $log;
+	open STDERR, '>&', \*STDOUT;
+	no warnings 'exec';
+	exec { $command[0] } @command;
+	POSIX::_exit(127);
+}
+
+# A stack of daemons alone.  What tells hosts apart is their name; a socket for
+# pokes each has by itself, and so is not told of jobs by others.
+sub _start_daemons {
+	my ($self) = @_;
+	my $dir = "$self->{dir}/daemons";
+	my $sockets = readlink("$self->{dir}/sock") // "$self->{dir}/sock";
+	my $as = $> == 0 ? '' : ' --map-root-user';
+	my $stack = '';
+	make_path($dir);
+	for my $name (@{ $self->{daemons} }) {
+		my $conf = _read("$self->{dir}/millrace.conf");
+		$conf =~ s{^sockets = .*}{sockets = $sockets/$name}m or die;
+		_write("$dir/$name.conf", $conf);
+		$stack .= "$name - unshare$as --uts -- sh -c \"hostname $name" .
+		    " && exec '$self->{build}/millraced' -c $name.conf\"\n";
+	}
+	_write("$dir/stack", $stack);
+	$self->{more} = _background("$dir/launch.log",
+	    "$self->{build}/cli/launch", '-f', "$dir/stack");
+	$self->wait_for(sub {
+		@{ $self->{daemons} } < $self->sql('SELECT id FROM daemon')
+	}, 60, 'all daemons are there');
+}
+
+# What daemons and hub have open, and how large they are, at rest.
+sub _note_idle {
+	my ($self) = @_;
+	my $text = '';
+	for my $name (qw(millraced sse), @{ $self->{daemons} }) {
+		my $pid = $self->pid($name) or next;
+		my $files = () = glob "/proc/$pid/fd/*";
+		my ($kb) = (_read("/proc/$pid/status") // '')
+		    =~ /^VmRSS:\s+(\d+)/m or next;
+		$text .= "$name $pid $files $kb\n";
+	}
+	_write("$self->{dir}/idle", $text);
 }
 
 sub is_healthy {
@@ -248,10 +307,39 @@ sub options { my ($self, @o) = @_; $self->request('OPTIONS', @o) }
 sub request {
 	my ($self, $method, $path, %o) = @_;
 	my ($head, $body) = _head($self, $method, $path, \%o);
-	my $c = Rig::Connection->new($self->{port}, $o{timeout} // 30);
-	$c->send($head . $body);
-	return Rig::Response->read($c, $method);
+	my $began = time;
+	my $r = eval {
+		my $c = Rig::Connection->new($self->{port}, $o{timeout} // 30);
+		$c->send($head . $body);
+		Rig::Response->read($c, $method)
+	};
+	my $error = $@;
+	$self->_note_request($method, $path, $began, $r, \%o);
+	die $error unless $r;
+	return $r;
 }
+
+# What was answered to those who sent jobs in, or had them removed.
+sub _note_request {
+	my ($self, $method, $path, $time, $r, $o) = @_;
+	my $status = $r ? $r->{status} : 0;
+	my ($id) = $path =~ m{/api/v1/jobs/([0-9a-f-]{36})$};
+	if ($method eq 'DELETE' && $id && $status =~ /^2/) {
+		$self->note_submitted($id, 'deleted', $time);
+	} elsif ($method eq 'POST' && $path =~ m{/(api/v1/jobs|process)$}) {
+		my %h = %{ $o->{headers} // {} };
+		my ($key) = map { $h{$_} }
+		    grep { lc $_ eq 'idempotency-key' } keys %h;
+		my $as = ref $o->{as} ? $o->{as}{name} : $o->{as} // '';
+		$key = "$as/" . unpack 'H*', $key if defined $key;
+		($id) = ($r ? $r->{body} : '')
+		    =~ /"job_id"\s*:\s*"([0-9a-f-]{36})"/;
+		$self->note_submitted($id // '-', $status, $time, $key // ());
+	}
+}
+
+# For jobs that come in by another way: ID, status, time, key.
+sub note_submitted { _append("$_[0]{dir}/submitted", @_[1 .. $#_]) }
 
 # Open a stream: {status}, {headers}, and next() for the events.
 sub stream {
@@ -325,13 +413,28 @@ sub _multipart {
 # ---- the parts of the stack -------------------------------------------------
 
 # Names: mariadb nginx auth upload status sse millraced.
-sub pid { _read_line("$_[0]{dir}/pid/$_[1]") || undef }
+sub pid { _read_line($_[0]->_home($_[1]) . "/pid/$_[1]") || undef }
+
+# The directory of the stack that a program belongs to.
+sub _home {
+	my ($self, $name) = @_;
+	return $self->{dir} . (grep({ $_ eq $name } @{ $self->{daemons} }) ?
+	    '/daemons' : '');
+}
+
+# A blow that the ledger has to know of: what ends by it ends for a reason.
+sub fault {
+	my ($self, $signal, $name, $pid) = @_;
+	_append("$self->{dir}/faults", sprintf('%.3f', time), $signal, $name,
+	    $pid // 0);
+}
 
 # Send a signal.  After KILL the process is gone when this returns; it is
 # being started again.
 sub kill {
 	my ($self, $signal, $name) = @_;
 	my $pid = $self->pid($name) or die "$name does not run\n";
+	$self->fault($signal, $name, $pid);
 	CORE::kill($signal, $pid) or die "kill $name: $!\n";
 	$self->wait_for(sub { ($self->pid($name) // 0) != $pid }, 10,
 	    "$name is gone") if $signal eq 'KILL';
@@ -346,12 +449,16 @@ sub restart {
 	$self->_launch('start', $name);
 }
 
-sub start_program { $_[0]->_launch('start', $_[1]) }
+sub start_program {
+	my ($self, $name) = @_;
+	$self->fault('START', $name);
+	$self->_launch('start', $name);
+}
 
 sub _launch {
 	my ($self, @words) = @_;
 	my ($exit, $out, $err) = _run({}, "$self->{build}/cli/launch",
-	    "$self->{dir}/stack", @words);
+	    $self->_home($words[-1]) . '/stack', @words);
 	$exit == 0 or die "launch @words: $err\n";
 	return $out;
 }
@@ -363,7 +470,7 @@ sub socket {
 	return (readlink($dir) // $dir) . "/$name.sock";
 }
 
-sub log { _read("$_[0]{dir}/log/$_[1]") // '' }
+sub log { _read($_[0]->_home($_[1]) . "/log/$_[1]") // '' }
 
 # As the database's root.  A "?" is a value of @bind.
 sub sql {
@@ -406,6 +513,113 @@ sub _must {
 	return $out;
 }
 
+# ---- the ledger -------------------------------------------------------------
+
+# Somebody who follows a job to its end, and writes down what comes.  With
+# {cut}, the connection is given up again and again, after so many seconds or
+# less, and taken up where it was.
+sub follow {
+	my ($self, $job, %o) = @_;
+	my $n = ++$self->{followed};
+	my $seed = int rand 2**31;
+	my $pid = fork // die "fork: $!\n";
+	if ($pid == 0) {
+		srand $seed;
+		my $done = eval {
+			$self->_follow($job, $n, %o);
+			1
+		};
+		print STDERR "follow $job: $@" unless $done;
+		POSIX::_exit($done ? 0 : 1);
+	}
+	$self->{followers}{$pid} = $job;
+	return $self;
+}
+
+sub _follow {
+	my ($self, $job, $n, %o) = @_;
+	my ($last, $end) = (undef, time + ($o{timeout} // 300));
+	make_path("$self->{dir}/streams");
+	open my $f, '>', "$self->{dir}/streams/$job-$n" or die "$job-$n: $!\n";
+	$f->autoflush(1);
+	while (time < $end) {
+		my $s = eval {
+			$self->stream("$self->{prefix}/api/v1/jobs/$job/stream",
+			    as => $o{as}, headers => { defined $last ?
+			    ('Last-Event-ID' => $last) : () })
+		};
+		return if $s && $s->{status} == 204;
+		if (!$s || $s->{status} != 200) {
+			select undef, undef, undef, 0.1;
+			next;
+		}
+		my $until = time + ($o{cut} ? rand $o{cut} : 60);
+		while (my $e = eval { $s->next(timeout => $until - time) }) {
+			next unless defined $e->{id} && $e->{json}{job_id};
+			$last = $e->{id};
+			print $f join(' ', $job, $last, @{ $e->{json} }{
+			    qw(status progress_percentage) }), "\n";
+			return if $e->{json}{status}
+			    =~ /^(completed|failed|cancelled)$/;
+		}
+		$s->close;
+	}
+	die "no end of it within $o{timeout} s\n";
+}
+
+# Once all jobs have ended, nothing may be lost, doubled or left behind; see
+# t/ledger.  {name} of the test, {timeout} for the jobs, {without} a list of
+# invariants.  Returns what was counted; {faults}, {takeover} and the like
+# take the place of what the ledger can tell by itself.
+sub ledger {
+	my ($self, %o) = @_;
+	my $timeout = $o{timeout} // 120;
+	my ($exit, $out, $err) = _run({}, $^X, "$top/t/ledger", '--stack',
+	    $self->{dir}, '--wait', $timeout, '--summary',
+	    "$self->{dir}/summary", '--without',
+	    join(',', @{ $o{without} // [] }));
+	my $lost = $self->_followers_end;
+	Test::More::ok($exit == 0 && !$lost, $o{name} //
+	    'the ledger: nothing is lost, doubled or left behind')
+	    or Test::More::diag($out, $err);
+	my $sum = $exit == 2 ? {} :
+	    JSON::PP->new->decode(_read("$self->{dir}/summary"));
+	$sum->{broken} = () = $out =~ /\n/g;
+	for (qw(faults takeover)) {
+		$sum->{$_} = $o{$_} if defined $o{$_};
+	}
+	$self->_note_row($sum);
+	return $sum;
+}
+
+# They have nothing to wait for any more: how many did not see the end.
+sub _followers_end {
+	my ($self) = @_;
+	my ($lost, $end) = (0, time + 30);
+	for my $pid (keys %{ $self->{followers} }) {
+		while (waitpid($pid, POSIX::WNOHANG()) == 0) {
+			CORE::kill('KILL', $pid) if time > $end;
+			select undef, undef, undef, 0.02;
+		}
+		if ($?) {
+			Test::More::diag('a client of job ' .
+			    "$self->{followers}{$pid} did not see its end");
+			$lost++;
+		}
+		delete $self->{followers}{$pid};
+	}
+	return $lost;
+}
+
+# The row of this test in the table of "make torture".
+sub _note_row {
+	my ($self, $sum) = @_;
+	my $dir = $ENV{MILLRACE_TORTURE} // return;
+	my $name = basename($0);
+	$name =~ s/\.t$//;
+	_write("$dir/$name.json", JSON::PP->new->canonical->encode($sum));
+}
+
 # ---- waiting ----------------------------------------------------------------
 
 # Ask until WHAT is true; that value.  Else the test ends, with the logs.
@@ -424,7 +638,8 @@ sub wait_for {
 
 sub diagnose {
 	my ($self) = @_;
-	for my $file ("$self->{dir}/launch.log", glob "'$self->{dir}/log/'*") {
+	for my $file ("$self->{dir}/launch.log", map { glob "'$_'/log/*" }
+	    $self->{dir}, "$self->{dir}/daemons") {
 		next if $file =~ m{/(access|mariadb)$};
 		my $tail = _tail($file);
 		Test::More::diag(basename($file), ":\n", $tail)
@@ -437,7 +652,8 @@ sub diagnose {
 sub end {
 	my ($self) = @_;
 	return if $self->{owner} != $$ || $self->{ended}++;
-	if (my $pid = delete $self->{launch}) {
+	CORE::kill('KILL', $_) for keys %{ $self->{followers} };
+	for my $pid (grep { defined } delete @$self{qw(more launch)}) {
 		local ($?, $!);
 		CORE::kill('TERM', $pid);
 		my $end = time + 20;
@@ -484,6 +700,13 @@ sub _write {
 	open my $f, '>:raw', $path or die "$path: $!\n";
 	print $f $text;
 	close $f or die "$path: $!\n";
+}
+
+# A line, whoever else writes to it.
+sub _append {
+	my ($path, @words) = @_;
+	open my $f, '>>', $path or die "$path: $!\n";
+	syswrite $f, "@words\n" or die "$path: $!\n";
 }
 
 sub _tail {
