@@ -16,6 +16,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/queue.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -35,14 +36,15 @@
 
 #include <linux/sched.h>
 
+#include "bounds.h"
 #include "log.h"
 #include "loop.h"
 #include "proc.h"
 #include "report.h"
 #include "sandbox.h"
 
-/* How often a keeper looks at the fence, ms. */
-#define FENCE_MS	500
+/* Time between TERM and KILL for one that is over its time already, ms. */
+#define LATE_GRACE_MS	500
 
 /* Processes and threads of one program: as many, and 32 for each core. */
 #define PROCESSES	256
@@ -60,6 +62,7 @@
 enum { OUT, IN };			/* ends of a pipe */
 
 struct child {
+	LIST_ENTRY(child) entry;
 	struct child_owner owner;
 	pid_t		 keeper;
 	int		 pidfd;
@@ -76,6 +79,7 @@ struct child {
 };
 
 struct child_call {
+	LIST_ENTRY(child_call) entry;
 	int		 pidfd;
 	pid_t		 pid;
 	void		(*done)(void *, int);
@@ -83,6 +87,8 @@ struct child_call {
 };
 
 static struct loop	*loop;
+static LIST_HEAD(, child) children = LIST_HEAD_INITIALIZER(children);
+static LIST_HEAD(, child_call) calls = LIST_HEAD_INITIALIZER(calls);
 static _Atomic uint64_t	*fence;
 static unsigned int	 spaces;	/* namespaces that can be had */
 static bool		 counts_pids;	/* a namespace bounds its processes */
@@ -165,11 +171,14 @@ set_limits(const struct child_spec *spec)
 	rlim_t	 most = most_processes();
 
 	/*
-	 * Counted within a user namespace, else over all of the user.  Root is
-	 * exempt (see bound_processes).
+	 * Counted within a user namespace, with the keeper; else over all of
+	 * the user: then the keeper ends the tree before it takes from others.
+	 * Root is exempt (see bound_processes).
 	 */
-	if ((spaces & CLONE_NEWUSER) == 0 && geteuid() != 0)
-		most += proc_own_threads();
+	if (spaces & CLONE_NEWUSER)
+		most++;
+	else if (geteuid() != 0)
+		most += most + proc_own_threads();
 #if !defined(__SANITIZE_ADDRESS__)
 	/* A sanitizer's shadow takes terabytes of address space. */
 	if (spec->memory != 0 && limit(RLIMIT_AS, spec->memory) == -1)
@@ -252,6 +261,7 @@ struct keeper {
 	pid_t		 program;
 	uint64_t	 late_at;	/* its time is over */
 	uint64_t	 kill_at;	/* 0: it was not told to end */
+	struct bounds	 bounds;
 	struct child_end result;
 };
 
@@ -316,12 +326,14 @@ daemon_is_gone(const struct keeper *k)
 }
 
 static void
-look_at_clock(struct keeper *k, uint64_t now)
+look(struct keeper *k, uint64_t now)
 {
 	if (!child_trusted() || daemon_is_gone(k))
 		tell_now(k, CHILD_FENCED, now);
+	else if (bounds_broken(&k->bounds, now, k->result.what))
+		tell_now(k, CHILD_OVER, now);
 	else if (now >= k->late_at)
-		tell(k, CHILD_LATE, k->late_at + CHILD_GRACE_MS);
+		tell(k, CHILD_LATE, k->late_at + LATE_GRACE_MS);
 	if (k->kill_at != 0 && now >= k->kill_at)
 		signal_tree(SIGKILL);
 }
@@ -372,7 +384,7 @@ end_all(void)
 static uint64_t
 next_look(const struct keeper *k, uint64_t now)
 {
-	uint64_t	 at = now + FENCE_MS, until = atomic_load(fence);
+	uint64_t	 at = now + BOUNDS_MS, until = atomic_load(fence);
 
 	if (until != 0 && until < at)
 		at = until;
@@ -410,14 +422,15 @@ watch(struct keeper *k, const sigset_t *set)
 			tell(k, CHILD_TOLD, now + grace(&info));
 		else if (signo == SIGUSR1)
 			tell_now(k, CHILD_TOLD, now);
-		look_at_clock(k, now);
+		look(k, now);
 	} while (!reap(k));
 	end_all();
 }
 
 /*
  * Bound the processes of our namespace: root is exempt from RLIMIT_NPROC.
- * A kernel before 6.14 would take this for the limit of the whole machine.
+ * A kernel before 6.14 would take this for the limit of the whole machine:
+ * there it is only we who count them.
  */
 static void
 bound_processes(void)
@@ -438,9 +451,9 @@ hold_directory(const char *path)
 	int	 fd;
 
 	if ((fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
-	    O_CLOEXEC)) == -1 || flock(fd, LOCK_SH) == -1)
+	    O_CLOEXEC)) == -1 || flock(fd, LOCK_SH) == -1 || fchdir(fd) == -1)
 		return -1;
-	return fchdir(fd);
+	return fd;
 }
 
 /* Start the program; 0, or -1 with the result filled in. */
@@ -452,7 +465,7 @@ launch(struct keeper *k)
 	ssize_t		 n;
 
 	k->result.why = CHILD_UNSTARTED;
-	if (hold_directory(k->spec->dir) == -1) {
+	if ((k->bounds.dir = hold_directory(k->spec->dir)) == -1) {
 		k->result.error = errno;
 		strlcpy(k->result.what, "working directory",
 		    sizeof(k->result.what));
@@ -462,6 +475,7 @@ launch(struct keeper *k)
 		k->result.why = CHILD_FENCED;
 		return -1;
 	}
+	bounds_begin(&k->bounds, loop_now());
 	if (pipe2(error, O_CLOEXEC) == -1 || (k->program = fork()) == -1) {
 		k->result.error = errno;
 		strlcpy(k->result.what, "fork", sizeof(k->result.what));
@@ -516,6 +530,8 @@ keep(struct keeper *k, uid_t uid, gid_t gid)
 	if (map_ids(uid, gid) == -1)
 		log_warn("child: user namespace");
 	bound_processes();
+	k->bounds.processes = most_processes();
+	k->bounds.written = k->spec->written;
 	k->late_at = loop_now() + (uint64_t)k->spec->limit_s * 1000;
 	if (launch(k) == 0) {
 		/* Our memory is a copy of the daemon's: for nobody to read. */
@@ -548,6 +564,8 @@ child_free(struct child *c)
 		loop_cancel(loop, c->quiet);
 	if (c->hush != NULL)
 		loop_cancel(loop, c->hush);
+	if (c->keeper > 0)
+		LIST_REMOVE(c, entry);
 	free(c);
 }
 
@@ -632,31 +650,84 @@ drain(struct child *c, int fd)
 		continue;
 }
 
+/* A keeper was killed, and what it kept fell to us. */
+static void
+end_orphans(void)
+{
+	struct child_call	*call;
+	struct child		*c;
+	pid_t			*ours;
+	size_t			 n = 0;
+
+	LIST_FOREACH(c, &children, entry)
+		n++;
+	LIST_FOREACH(call, &calls, entry)
+		n++;
+	ours = xcalloc(n, sizeof(*ours));
+	n = 0;
+	LIST_FOREACH(c, &children, entry)
+		ours[n++] = c->keeper;
+	LIST_FOREACH(call, &calls, entry)
+		ours[n++] = call->pid;
+	if (proc_end_below(ours, n) == -1)
+		log_warnx("what a killed keeper kept does not end");
+	free(ours);
+}
+
+/* How it ended, as its keeper tells. */
+static void
+read_end(struct child *c, struct child_end *end)
+{
+	int	 status;
+
+	if (waitpid(c->keeper, &status, 0) != c->keeper)
+		status = SIGKILL;
+	if (read(c->end, end, sizeof(*end)) != (ssize_t)sizeof(*end)) {
+		/* It was killed before it could say anything. */
+		memset(end, 0, sizeof(*end));
+		end->status = status;
+		end->why = c->told ? CHILD_TOLD : CHILD_EXITED;
+		if ((spaces & CLONE_NEWPID) == 0)
+			end_orphans();
+	}
+	if (end->why == CHILD_TOLD && c->silent)
+		end->why = CHILD_SILENT;
+}
+
+/*
+ * The last line has no end.  Half of one may read like another ("item 12" of
+ * "item 123"), so it only counts where it can but tell why it failed.
+ */
+static void
+half_a_line(struct child *c, struct child_end *end)
+{
+	if (end->why != CHILD_EXITED || !WIFEXITED(end->status))
+		return;
+	if (end->status != 0) {
+		report_feed(&c->lines, "\n", 1, c->owner.line, c->owner.arg);
+		return;
+	}
+	end->why = CHILD_CUT;
+	snprintf(end->what, sizeof(end->what), "%.*s", (int)c->lines.len,
+	    c->lines.buf);
+}
+
 /* The keeper is gone, and all of the tree with it. */
 static void
 ended(void *arg, int fd, unsigned int events)
 {
 	struct child		*c = arg;
 	struct child_owner	 owner = c->owner;
-	struct child_end	 end = { .why = CHILD_EXITED };
-	int			 status;
+	struct child_end	 end;
 
 	(void)fd;
 	(void)events;
 	/* Before its pid is free for others: the owner may want to kill it. */
 	drain(c, c->report);
 	drain(c, c->output);
-	report_feed(&c->lines, "\n", 1, owner.line, owner.arg);
-	if (waitpid(c->keeper, &status, 0) != c->keeper)
-		status = SIGKILL;
-	if (read(c->end, &end, sizeof(end)) != (ssize_t)sizeof(end)) {
-		/* It was killed before it could say anything. */
-		memset(&end, 0, sizeof(end));
-		end.status = status;
-		end.why = c->told ? CHILD_TOLD : CHILD_EXITED;
-	}
-	if (end.why == CHILD_TOLD && c->silent)
-		end.why = CHILD_SILENT;
+	read_end(c, &end);
+	if (c->lines.len > 0)
+		half_a_line(c, &end);
 	child_free(c);
 	owner.end(owner.arg, &end);
 }
@@ -670,7 +741,7 @@ look_for_silence(void *arg)
 	c->hush = NULL;
 	if (silent >= c->silence_ms && c->quiet == NULL) {
 		c->silent = true;
-		child_stop(c, CHILD_GRACE_MS);
+		child_stop(c, LATE_GRACE_MS);
 		return;
 	}
 	c->hush = loop_after(loop, c->quiet != NULL ? c->silence_ms :
@@ -744,9 +815,11 @@ child_start(const struct sandbox *sb, const struct child_spec *spec,
 	c->owner = *owner;
 	c->heard = c->window = loop_now();
 	if (start_keeper(c, sb, spec) == -1) {
+		c->keeper = 0;
 		child_free(c);
 		return NULL;
 	}
+	LIST_INSERT_HEAD(&children, c, entry);
 	loop_watch(loop, c->pidfd, LOOP_READ, ended, c);
 	listen_to(c);
 	if (spec->silence_s != 0) {
@@ -799,6 +872,7 @@ call_ended(void *arg, int fd, unsigned int events)
 		return;
 	loop_forget(loop, fd);
 	close(fd);
+	LIST_REMOVE(c, entry);
 	c->done(c->arg, status);
 	free(c);
 }
@@ -824,6 +898,7 @@ child_call(int (*fn)(void *), void *arg, void (*done)(void *, int),
 		close_range(3, ~0U, 0);
 		_exit(fn(arg));
 	}
+	LIST_INSERT_HEAD(&calls, c, entry);
 	loop_watch(loop, c->pidfd, LOOP_READ, call_ended, c);
 	return c;
 }
@@ -835,6 +910,7 @@ child_leave(struct child_call *c)
 		return;
 	loop_forget(loop, c->pidfd);
 	close(c->pidfd);
+	LIST_REMOVE(c, entry);
 	free(c);
 }
 
@@ -889,6 +965,8 @@ child_init(struct loop *l)
 		fatal("mmap");
 	while (!try_spaces(sets[i]) && sets[i] != 0)
 		i++;
+	if ((spaces & CLONE_NEWPID) == 0)
+		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);	/* end_orphans */
 	counts_pids = (spaces & CLONE_NEWPID) != 0 && geteuid() == 0 &&
 	    kernel_counts();
 	snprintf(about, sizeof(about), "%s, %s, %s",
@@ -896,7 +974,7 @@ child_init(struct loop *l)
 	    spaces & CLONE_NEWNET ? "network namespace" :
 	    "NO network namespace",
 	    geteuid() != 0 || counts_pids ? "bounded processes" :
-	    "UNBOUNDED processes (root)");
+	    "counted processes");
 }
 
 const char *

@@ -10,8 +10,10 @@
  * none, the one that orphans below it fall to.  So all of the tree is within
  * its reach, however often it forked and changed its session, and none of it
  * is left when the keeper has gone.  It watches the clock by itself: the time
- * limit, the pause between TERM and KILL, and the fence.  They hold while the
- * daemon waits for a database, is stopped, or is dead.
+ * limit, the pause between TERM and KILL, and the fence; and the bounds of the
+ * tree as a whole (bounds.h).  They hold while the daemon waits for a database,
+ * is stopped, or is dead.  A keeper that is killed takes its namespace with
+ * it; without one, what it kept falls to the daemon, which ends it.
  *
  * The program sees exactly four descriptors:
  *
@@ -44,7 +46,8 @@ struct child_spec {
 	unsigned int	  limit_s;	/* wall clock */
 	unsigned int	  silence_s;	/* without a line or output; 0: never */
 	uint64_t	  memory;	/* bytes of address space; 0: any */
-	uint64_t	  written;	/* bytes of one file; 0: any */
+	uint64_t	  written;	/* bytes of one file, and that all
+					   files in DIR may grow by; 0: any */
 	bool		  network;
 };
 
@@ -54,6 +57,8 @@ enum child_why {
 	CHILD_TOLD,		/* child_stop or child_kill */
 	CHILD_LATE,		/* its time was over */
 	CHILD_SILENT,
+	CHILD_OVER,		/* its tree was over a bound; WHAT tells which */
+	CHILD_CUT,		/* it exited with 0 within a line: WHAT */
 	CHILD_FENCED,		/* the daemon did not say in time that it may
 				   go on, or is gone */
 	CHILD_UNSTARTED		/* ERROR and WHAT tell why */
@@ -63,7 +68,8 @@ struct child_end {
 	enum child_why	 why;
 	int		 status;	/* as of wait(2) */
 	int		 error;		/* errno */
-	char		 what[32];	/* that failed before it could run */
+	char		 what[64];	/* that failed before it could run, or
+					   as said above */
 	uint64_t	 peak;		/* bytes, of its largest process */
 	unsigned int	 cpu_ms;
 };

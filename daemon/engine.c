@@ -196,6 +196,8 @@ engine_judge(const struct child_end *end, bool rejected, bool retries)
 		[CHILD_TOLD]		= STEP_ENDED,
 		[CHILD_LATE]		= STEP_LATE,
 		[CHILD_SILENT]		= STEP_LATE,
+		[CHILD_OVER]		= STEP_BROKEN,
+		[CHILD_CUT]		= STEP_BROKEN,
 		[CHILD_FENCED]		= STEP_ENDED,
 		[CHILD_UNSTARTED]	= STEP_BROKEN,
 	};

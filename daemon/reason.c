@@ -12,14 +12,14 @@
 #include "said.h"
 #include "utf8.h"
 
-/* A stage that used nine tenths of its memory probably wanted more. */
+/* A stage that used three quarters of its memory probably wanted more. */
 static void
 about_memory(uint64_t most, uint64_t peak, char *buf, size_t size)
 {
 	buf[0] = '\0';
-	if (most != 0 && peak > most / 10 * 9)
-		snprintf(buf, size, ", after it used %llu of its %llu MB",
-		    (unsigned long long)peak >> 20,
+	if (most != 0 && peak > most / 4 * 3)
+		snprintf(buf, size, ", after it used %llu of its %llu MB of "
+		    "memory", (unsigned long long)peak >> 20,
 		    (unsigned long long)most >> 20);
 }
 
@@ -57,6 +57,11 @@ reason_of(const struct pipeline *p, const struct stage *s,
 	else if (end->why == CHILD_SILENT)
 		snprintf(buf, size, "%s: ended after %s without a word",
 		    s->name, time);
+	else if (end->why == CHILD_OVER)
+		snprintf(buf, size, "%s: ended with %s", s->name, end->what);
+	else if (end->why == CHILD_CUT)
+		snprintf(buf, size, "%s: exit 0 within a line on descriptor 3: "
+		    "%s", s->name, end->what);
 	else if (WIFSIGNALED(end->status))
 		snprintf(buf, size, "%s: ended by signal %d (%s)%s", s->name,
 		    WTERMSIG(end->status), strsignal(WTERMSIG(end->status)),

@@ -362,6 +362,8 @@ judges(void **state)
 		{{ CHILD_TOLD, .status = 15 },	true, false, STEP_REJECTED },
 		{{ CHILD_LATE, .status = 9 },	false, false, STEP_LATE },
 		{{ CHILD_SILENT, .status = 15 }, false, false, STEP_LATE },
+		{{ CHILD_OVER, .status = 9 },	false, false, STEP_BROKEN },
+		{{ CHILD_CUT },			false, true, STEP_BROKEN },
 		{{ CHILD_FENCED, .status = 9 },	false, false, STEP_ENDED },
 		{{ CHILD_UNSTARTED },		false, false, STEP_BROKEN },
 	};

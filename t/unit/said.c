@@ -183,14 +183,18 @@ gives_reasons(void **state)
 		{{ .status = 3 << 8 }, STEP_BROKEN,
 		    "cutting: exit 3: no scissors" },
 		{{ .status = 3 << 8, .peak = 95 << 20 }, STEP_BROKEN,
-		    "cutting: exit 3, after it used 95 of its 100 MB: "
-		    "no scissors" },
+		    "cutting: exit 3, after it used 95 of its 100 MB of "
+		    "memory: no scissors" },
 		{{ .status = 11 }, STEP_CRASHED,
 		    "cutting: ended by signal 11 (Segmentation fault)" },
 		{{ CHILD_LATE, .status = 9 }, STEP_LATE,
 		    "cutting: ended after 2 h, its limit" },
 		{{ CHILD_SILENT, .status = 9 }, STEP_LATE,
 		    "cutting: ended after 90 s without a word" },
+		{{ CHILD_OVER, .status = 9, .what = "9 files, its limit" },
+		    STEP_BROKEN, "cutting: ended with 9 files, its limit" },
+		{{ CHILD_CUT, .what = "item 12" }, STEP_BROKEN,
+		    "cutting: exit 0 within a line on descriptor 3: item 12" },
 		{{ CHILD_UNSTARTED, .error = 2, .what = "exec" }, STEP_BROKEN,
 		    "cutting: cut could not be started: exec: "
 		    "No such file or directory" },
