@@ -22,8 +22,8 @@ step_state_name(enum step_state state)
 	return names[state];
 }
 
-static enum step_state
-state_of(const char *text)
+enum step_state
+step_state_parse(const char *text)
 {
 	size_t	 i;
 
@@ -134,7 +134,7 @@ step_list(struct db *db, const struct uuid *job, struct step **steps)
 		db_text(rows, 1, s->stage, sizeof(s->stage));
 		db_text(rows, 2, s->item, sizeof(s->item));
 		db_text(rows, 3, s->args, sizeof(s->args));
-		s->state = state_of(db_str(rows, 4));
+		s->state = step_state_parse(db_str(rows, 4));
 		s->percent = db_double(rows, 5);
 		s->attempt = (unsigned int)db_u64(rows, 6);
 		s->failures = (unsigned int)db_u64(rows, 7);

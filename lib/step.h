@@ -30,7 +30,9 @@ struct step {
 	char		output[4096];	/* last lines it wrote to its log */
 };
 
+/* Words for a state; step_state_parse takes any other for STEP_FAILED. */
 const char	*step_state_name(enum step_state);
+enum step_state	 step_state_parse(const char *);
 
 /*
  * Inside the caller's transaction, which has passed the fence of job.h and
