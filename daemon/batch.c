@@ -4,11 +4,17 @@
  * When a commit is cut off nobody knows whether it took place.  The outboxes
  * that were in it are then "unsure": before they are written again, the row
  * of the job is read, and what is there already is crossed out.
+ *
+ * One job does not hold up the others.  The rows are locked first, without
+ * waiting; when somebody else has one, or one is refused, each outbox gets a
+ * transaction of its own, and the one that fails again is "held": it is tried
+ * alone, later and later, while the others go on.
  */
 
 #include "batch.h"
 
 #include <sys/queue.h>
+#include <sys/tree.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +38,22 @@
 /* Rows in one transaction, about. */
 #define ROWS		200
 
+/* Steps of one job that go with its news; more go before, so many at a time. */
+#define PLANS		1000
+#define MARKS		200
+
+/* Then other things of the loop have their turn, ms. */
+#define BUSY_MS		500
+
+/* Pauses before an outbox that is held is tried again, ms; and when that is
+   said. */
+#define HELD_LEAST_MS	50
+#define HELD_SAID_MS	800
+#define HELD_MOST_MS	3000
+
+/* When even its end is refused, the job is taken again after so long, s. */
+#define REFUSED_S	10
+
 /* Pauses while the database is away, ms. */
 #define AWAY_LEAST_MS	100
 #define AWAY_MOST_MS	2000
@@ -42,6 +64,21 @@
 struct letter {
 	struct job_news	 news;
 	char		*details;
+};
+
+/* A step as it is now, that waits to be written. */
+struct mark {
+	RB_ENTRY(mark)	 entry;
+	struct step	 step;
+};
+RB_HEAD(marks, mark);
+
+/* How often the database has refused what an outbox has to tell. */
+enum refusals {
+	REFUSED_NOTHING,
+	REFUSED_WORDS,			/* say it in plain ones */
+	REFUSED_END,			/* let the job be taken again */
+	REFUSED_ALL			/* without what its steps came to */
 };
 
 struct outbox {
@@ -57,15 +94,22 @@ struct outbox {
 	char		 phase[32], stage[32];	/* of the last one ever */
 	bool		 urgent;	/* a change of stage, or the end */
 	uint64_t	 next_at;	/* not before, unless urgent */
-	struct step	*plans, *steps;
-	size_t		 nplans, nsteps, room;
+	struct step_new	*plans;		/* texts are ours */
+	size_t		 nplans, room;
+	struct marks	 marks;
+	size_t		 nmarks;
+	size_t		 nplanned, nmarked;	/* of these, first ones that
+					   the transaction at hand has */
+	bool		 whole;		/* it has all of it */
 	bool		 forgets;	/* what the database has of them */
 	bool		 recovers;
 	bool		 ends;
 	struct outbox_end end;
 	bool		 unsure;	/* what waits may have been written */
 	bool		 in;		/* in the transaction at hand */
-	bool		 plain;		/* its words were refused before */
+	unsigned int	 held_ms;	/* the last pause; 0: it is not held */
+	uint64_t	 held_until;
+	enum refusals	 refusals;
 	bool		 refused;	/* by the fence */
 	bool		 told;		/* its fate is known and was told */
 	void		(*fate)(void *, enum outbox_fate);
@@ -85,6 +129,18 @@ struct batch {
 
 static void	plan_flush(struct batch *);
 
+static int
+by_step(const struct mark *a, const struct mark *b)
+{
+	if (a->step.position != b->step.position)
+		return a->step.position < b->step.position ? -1 : 1;
+	return strcmp(a->step.item, b->step.item);
+}
+
+/* Not RB_GENERATE_STATIC: its "__unused" is a field's name in Linux headers. */
+RB_GENERATE_INTERNAL(marks, mark, entry, by_step,
+    __attribute__((unused)) static)
+
 /* ---- outboxes ------------------------------------------------------------ */
 
 struct outbox *
@@ -98,6 +154,7 @@ outbox_new(struct batch *b, const struct job *job,
 	o->token = job->token;
 	o->fate = fate;
 	o->arg = arg;
+	RB_INIT(&o->marks);
 	TAILQ_INSERT_TAIL(&b->all, o, entry);
 	return o;
 }
@@ -119,12 +176,50 @@ drop_letters(struct outbox *o, size_t n)
 }
 
 static void
+free_text(const char *text)
+{
+	free((void *)(uintptr_t)text);
+}
+
+/* Forget the first N plans, and the first N marks. */
+static void
+drop_plans(struct outbox *o, size_t n)
+{
+	size_t	 i;
+
+	if (n == 0)
+		return;
+	for (i = 0; i < n; i++) {
+		free_text(o->plans[i].stage);
+		free_text(o->plans[i].item);
+		free_text(o->plans[i].args);
+	}
+	o->nplans -= n;
+	memmove(o->plans, o->plans + n, o->nplans * sizeof(o->plans[0]));
+	if (o->nplans == 0) {
+		free(o->plans);
+		o->plans = NULL;
+		o->room = 0;
+	}
+}
+
+static void
+drop_marks(struct outbox *o, size_t n)
+{
+	struct mark	*m;
+
+	for (; n > 0; n--, o->nmarks--) {
+		m = RB_MIN(marks, &o->marks);
+		RB_REMOVE(marks, &o->marks, m);
+		free(m);
+	}
+}
+
+static void
 drop_steps(struct outbox *o)
 {
-	free(o->plans);
-	free(o->steps);
-	o->plans = o->steps = NULL;
-	o->nplans = o->nsteps = o->room = 0;
+	drop_plans(o, o->nplans);
+	drop_marks(o, o->nmarks);
 	o->forgets = o->recovers = false;
 }
 
@@ -137,8 +232,8 @@ outbox_free(struct outbox *o)
 	drop_letters(o, o->nletters);
 	free(o->letters);
 	drop_steps(o);
-	free((void *)(uintptr_t)o->end.why);
-	free((void *)(uintptr_t)o->end.result);
+	free_text(o->end.why);
+	free_text(o->end.result);
 	free((void *)(uintptr_t)o->end.artifacts);
 	free(o);
 }
@@ -196,23 +291,24 @@ outbox_plan(struct outbox *o, const struct step *step)
 		o->room = o->room == 0 ? 8 : o->room * 2;
 		o->plans = xreallocarray(o->plans, o->room, sizeof(*o->plans));
 	}
-	o->plans[o->nplans++] = *step;
+	o->plans[o->nplans++] = (struct step_new){
+		.position = step->position, .stage = xstrdup(step->stage),
+		.item = xstrdup(step->item), .args = xstrdup(step->args)
+	};
 }
 
 void
 outbox_step(struct outbox *o, const struct step *step)
 {
-	size_t	 i;
+	struct mark	*m = xcalloc(1, sizeof(*m)), *before;
 
-	for (i = 0; i < o->nsteps; i++) {
-		if (o->steps[i].position == step->position &&
-		    strcmp(o->steps[i].item, step->item) == 0) {
-			o->steps[i] = *step;
-			return;
-		}
+	m->step = *step;
+	if ((before = RB_INSERT(marks, &o->marks, m)) == NULL) {
+		o->nmarks++;
+		return;
 	}
-	o->steps = xreallocarray(o->steps, o->nsteps + 1, sizeof(*o->steps));
-	o->steps[o->nsteps++] = *step;
+	before->step = *step;
+	free(m);
 }
 
 void
@@ -247,6 +343,7 @@ outbox_end(struct outbox *o, const struct outbox_end *end)
 	o->end.result = copy(end->result);
 	o->end.artifacts = list;
 	o->ends = o->urgent = true;
+	o->refusals = REFUSED_NOTHING;
 	plan_flush(o->batch);
 }
 
@@ -281,9 +378,41 @@ write_end(struct db *db, const struct outbox *o, const struct job_news *n)
 	return 0;
 }
 
-/* One outbox, in the transaction at hand.  1, 0 when it was refused, or -1. */
 static int
-write_outbox(struct db *db, struct outbox *o)
+write_marks(struct db *db, struct outbox *o, size_t most)
+{
+	struct mark	*m;
+
+	o->nmarked = 0;
+	RB_FOREACH(m, marks, &o->marks) {
+		if (o->nmarked == most)
+			break;
+		if (step_save(db, &o->id, &m->step) == -1)
+			return -1;
+		o->nmarked++;
+	}
+	return 0;
+}
+
+/* Steps go before the news when they are many: they are seen by nobody. */
+static int
+write_piece(struct db *db, struct outbox *o)
+{
+	int	 rc;
+
+	if ((rc = job_owned(db, &o->id, o->token)) != 1)
+		return rc;
+	if (o->forgets && step_forget(db, &o->id) == -1)
+		return -1;
+	/* A step has to be there before it can be marked. */
+	if (o->nplans == 0)
+		return write_marks(db, o, MARKS) == -1 ? -1 : 1;
+	o->nplanned = o->nplans < PLANS ? o->nplans : PLANS;
+	return step_plan(db, &o->id, o->plans, o->nplanned) == -1 ? -1 : 1;
+}
+
+static int
+write_whole(struct db *db, struct outbox *o)
 {
 	size_t	 i, n = o->ends ? o->nletters - 1 : o->nletters;
 	int	 rc;
@@ -295,32 +424,38 @@ write_outbox(struct db *db, struct outbox *o)
 		if ((rc = job_progress(db, &o->letters[i].news)) != 1)
 			return rc;
 	}
-	/* The row is ours and locked by now, or is about to be. */
 	if (o->ends && (rc = write_end(db, o, &o->letters[n].news)) != 1)
 		return rc;
 	if (o->forgets && step_forget(db, &o->id) == -1)
 		return -1;
-	if (step_plan(db, &o->id, o->plans, o->nplans) == -1)
+	if (step_plan(db, &o->id, o->plans, o->nplans) == -1 ||
+	    write_marks(db, o, o->nmarks) == -1)
 		return -1;
-	for (i = 0; i < o->nsteps; i++) {
-		if (step_save(db, &o->id, &o->steps[i]) == -1)
-			return -1;
-	}
 	return 1;
 }
 
-/* All outboxes that are "in". */
+/* All outboxes that are "in".  1 of each that the fence lets pass. */
 static int
-write_all(struct db *db, void *arg)
+write_all(struct batch *b)
 {
-	struct batch	*b = arg;
+	struct uuid	 ids[ROWS];
 	struct outbox	*o;
+	size_t		 n = 0;
 	int		 rc;
 
 	TAILQ_FOREACH(o, &b->all, entry) {
+		if (o->in)
+			ids[n++] = o->id;
+	}
+	if (job_hold(b->db, ids, n) == -1)
+		return -1;
+	TAILQ_FOREACH(o, &b->all, entry) {
 		if (!o->in)
 			continue;
-		if ((rc = write_outbox(db, o)) == -1)
+		o->nplanned = o->nmarked = 0;
+		o->whole = o->nplans <= PLANS && o->nmarks <= MARKS;
+		rc = o->whole ? write_whole(b->db, o) : write_piece(b->db, o);
+		if (rc == -1)
 			return -1;
 		o->refused = rc == 0;
 	}
@@ -335,6 +470,49 @@ cross_out(struct outbox *o)
 	drop_steps(o);
 	o->urgent = false;
 	o->next_at = loop_now() + NEWS_MS;
+}
+
+static void
+written(struct outbox *o)
+{
+	char	 id[UUID_TEXT];
+
+	if (o->held_ms > HELD_SAID_MS)
+		log_info("job %s: its news could be written",
+		    uuid_text(&o->id, id));
+	o->held_ms = 0;
+	if (o->refused)
+		return;
+	o->refusals = o->ends ? o->refusals : REFUSED_NOTHING;
+	if (o->whole) {
+		cross_out(o);
+		return;
+	}
+	o->forgets = false;
+	drop_plans(o, o->nplanned);
+	drop_marks(o, o->nmarked);
+}
+
+/*
+ * One transaction, tried once: db_run would wait for who collides with it, and
+ * everybody with it.
+ */
+static int
+transact(struct batch *b)
+{
+	struct outbox	*o;
+
+	if (db_begin(b->db) == -1)
+		return -1;
+	if (write_all(b) == -1 || db_commit(b->db) == -1) {
+		db_rollback(b->db);
+		return -1;
+	}
+	TAILQ_FOREACH(o, &b->all, entry) {
+		if (o->in)
+			written(o);
+	}
+	return 0;
 }
 
 /*
@@ -414,13 +592,26 @@ static bool
 is_due(const struct outbox *o, uint64_t now)
 {
 	return !o->told && !o->refused && o->nletters > 0 &&
-	    (o->urgent || now >= o->next_at);
+	    now >= o->held_until && (o->urgent || now >= o->next_at);
 }
 
 static size_t
 rows(const struct outbox *o)
 {
-	return o->nletters + o->nplans + o->nsteps;
+	return o->nletters + o->nplans + o->nmarks;
+}
+
+/* Due, after what is there already was crossed out.  1, 0, or -1. */
+static int
+is_ready(struct batch *b, struct outbox *o)
+{
+	uint64_t	 now = loop_now();
+
+	if (!is_due(o, now))
+		return 0;
+	if (o->unsure && make_sure(b, o) == -1)
+		return -1;
+	return is_due(o, now);
 }
 
 /*
@@ -431,21 +622,18 @@ static int
 choose(struct batch *b)
 {
 	struct outbox	*o;
-	uint64_t	 now = loop_now();
 	size_t		 sum = 0;
-	int		 n = 0;
+	int		 n = 0, ready;
 
 	TAILQ_FOREACH(o, &b->all, entry)
 		o->in = false;
 	TAILQ_FOREACH(o, &b->all, entry) {
 		if (sum >= ROWS)
 			break;
-		if (!is_due(o, now))
+		if (o->held_ms != 0 || (ready = is_ready(b, o)) == 0)
 			continue;
-		if (o->unsure && make_sure(b, o) == -1)
+		if (ready == -1)
 			return -1;
-		if (!is_due(o, now))
-			continue;
 		o->in = true;
 		o->sent = 0;
 		sum += rows(o);
@@ -467,59 +655,136 @@ tell_fates(struct batch *b)
 			o->fate(o->arg, OUTBOX_LOST);
 		} else if (o->ends && o->nletters == 0) {
 			o->told = true;
-			o->fate(o->arg, OUTBOX_ENDED);
+			o->fate(o->arg, o->refusals == REFUSED_NOTHING ?
+			    OUTBOX_ENDED : OUTBOX_LOST);
 		}
 	}
 }
 
-/*
- * The database refuses what this one has to tell, for good: a text that it
- * does not take, or a defect.  News are dropped.  An end is told in plain
- * words; where not even that can be said, the job stays as it is.
- */
+/* Not now.  COST_MS is how long everybody has waited to learn that. */
 static void
-give_up(struct outbox *o)
+hold(struct outbox *o, uint64_t cost_ms)
 {
-	struct job_news	*last;
+	unsigned int	 before = o->held_ms;
 	char		 id[UUID_TEXT];
 
-	log_warnx("job %s: the database does not take its %s",
-	    uuid_text(&o->id, id), o->ends ? "end" : "news");
-	if (!o->ends) {
-		cross_out(o);
-		return;
-	}
-	o->refused = o->plain;
-	o->plain = true;
-	if (o->end.verdict == VERDICT_DONE)
+	o->held_ms = before == 0 ? HELD_LEAST_MS : before * 2;
+	if (o->held_ms > HELD_MOST_MS)
+		o->held_ms = HELD_MOST_MS;
+	if (before <= HELD_SAID_MS && o->held_ms > HELD_SAID_MS)
+		log_warnx("job %s: its news cannot be written now, and wait",
+		    uuid_text(&o->id, id));
+	o->held_until = loop_now() +
+	    (o->held_ms > 4 * cost_ms ? o->held_ms : 4 * cost_ms);
+	o->sent = 0;
+}
+
+/* An end that can be told by the fewest words. */
+static void
+plain_end(struct outbox *o)
+{
+	struct job_news	*last;
+
+	if (o->refusals >= REFUSED_END) {
+		o->end.verdict = VERDICT_CRASHED;
+		o->end.delay_s = REFUSED_S;
+	} else if (o->end.verdict == VERDICT_DONE)
 		o->end.verdict = VERDICT_FAILED;
-	free((void *)(uintptr_t)o->end.why);
+	free_text(o->end.why);
 	o->end.why = xstrdup("What it came to cannot be stored");
-	drop_steps(o);
 	drop_letters(o, o->nletters - 1);
 	last = &o->letters[0].news;
 	last->details = NULL;
 	last->step[0] = last->message[0] = '\0';
+	if (o->refusals == REFUSED_ALL)
+		drop_steps(o);
+}
+
+/*
+ * The database refuses what this one has to tell, for good: a text that it
+ * does not take, or a defect.
+ *
+ * News are dropped; their steps wait for the next ones.  An end is told in
+ * plain words, and as a failure.  When that is refused too, the job is put
+ * back, counted as a crash, so that it is taken again until it is set aside.
+ * As long as even that is refused, nobody could have the job: it stays ours,
+ * and is tried again.
+ */
+static void
+give_up(struct outbox *o)
+{
+	char	 id[UUID_TEXT];
+
+	if (o->refusals < REFUSED_ALL)
+		log_warnx("job %s: the database does not take its %s",
+		    uuid_text(&o->id, id), o->ends ? "end" : "news");
+	if (!o->ends) {
+		drop_letters(o, o->nletters);
+		o->refusals = REFUSED_WORDS;
+		o->urgent = false;
+		return;
+	}
+	if (o->refusals < REFUSED_ALL)
+		o->refusals++;
+	plain_end(o);
 }
 
 /* One by one, so that a row that is not taken does not hold up the others. */
 static int
-write_alone(struct batch *b)
+write_alone(struct batch *b, struct outbox *o)
 {
-	struct outbox	*o, *other;
+	struct outbox	*other;
+	uint64_t	 began = loop_now();
+
+	TAILQ_FOREACH(other, &b->all, entry)
+		other->in = other == o;
+	o->sent = 0;
+	if (transact(b) == 0)
+		return 0;
+	switch (db_error(b->db)) {
+	case DB_AWAY:
+		return -1;
+	case DB_AGAIN:
+		break;
+	default:
+		give_up(o);
+	}
+	hold(o, loop_now() - began);
+	return 0;
+}
+
+static int
+write_each(struct batch *b)
+{
+	struct outbox	*o;
+	uint64_t	 end = loop_now() + BUSY_MS;
 
 	TAILQ_FOREACH(o, &b->all, entry) {
-		if (o->unsure || !is_due(o, loop_now()))
+		if (o->unsure || o->held_ms != 0 || !is_due(o, loop_now()))
 			continue;
-		TAILQ_FOREACH(other, &b->all, entry)
-			other->in = other == o;
-		if (db_run(b->db, write_all, b) == 0) {
-			if (!o->refused)
-				cross_out(o);
-		} else if (db_error(b->db) == DB_AWAY)
+		if (write_alone(b, o) == -1)
 			return -1;
-		else
-			give_up(o);
+		if (loop_now() >= end)
+			break;
+	}
+	return 0;
+}
+
+/* Those whose pause is over.  0 or -1. */
+static int
+write_held(struct batch *b)
+{
+	struct outbox	*o;
+	uint64_t	 end = loop_now() + BUSY_MS;
+	int		 ready;
+
+	TAILQ_FOREACH(o, &b->all, entry) {
+		if (o->held_ms == 0 || (ready = is_ready(b, o)) == 0)
+			continue;
+		if (ready == -1 || write_alone(b, o) == -1)
+			return -1;
+		if (loop_now() >= end)
+			break;
 	}
 	return 0;
 }
@@ -543,20 +808,13 @@ away(struct batch *b)
 static int
 flush_some(struct batch *b)
 {
-	struct outbox	*o;
-	int		 n;
+	int	 n;
 
 	if ((n = choose(b)) <= 0)
 		return n;
-	if (db_run(b->db, write_all, b) == -1) {
-		if (db_error(b->db) == DB_AWAY)
-			return -1;
-		return write_alone(b) == -1 ? -1 : 1;
-	}
-	TAILQ_FOREACH(o, &b->all, entry) {
-		if (o->in && !o->refused)
-			cross_out(o);
-	}
+	if (transact(b) == -1 && (db_error(b->db) == DB_AWAY ||
+	    write_each(b) == -1))
+		return -1;
 	return 1;
 }
 
@@ -564,10 +822,10 @@ int
 batch_flush(struct batch *b)
 {
 	uint64_t	 began = loop_now();
-	int		 rc;
+	int		 rc = write_held(b) == -1 ? -1 : 1;
 
-	while ((rc = flush_some(b)) == 1)
-		continue;
+	while (rc == 1 && loop_now() < began + BUSY_MS)
+		rc = flush_some(b);
 	if (rc == -1)
 		away(b);
 	else if (b->away_ms != 0) {
@@ -582,7 +840,7 @@ batch_flush(struct batch *b)
 		b->pause_ms = FLUSH_MS;
 	tell_fates(b);
 	plan_flush(b);
-	return rc;
+	return rc == -1 ? -1 : 0;
 }
 
 static void
@@ -607,10 +865,13 @@ next_flush(const struct batch *b, uint64_t now)
 	TAILQ_FOREACH(o, &b->all, entry) {
 		if (o->told || o->nletters == 0)
 			continue;
-		sum += rows(o);
 		own = o->next_at > later ? o->next_at : later;
 		if (o->urgent)
 			own = urgent;
+		if (o->held_ms == 0)
+			sum += rows(o);
+		else if (own < o->held_until)
+			own = o->held_until;
 		if (own < at)
 			at = own;
 	}

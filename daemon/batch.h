@@ -5,8 +5,9 @@
  *
  * Each run has an outbox.  News of a job replace the ones that still wait, so
  * that at most four a second go out; a change of stage is always kept.  Steps
- * go with them, in the same transaction and behind the same fence.  Nothing is
- * forgotten while the database is away.
+ * go with them, in the same transaction and behind the same fence; very many go
+ * before them, in pieces.  Nothing is forgotten while the database is away, and
+ * a job whose row somebody else keeps locked holds up no other.
  */
 
 #ifndef MILLRACE_BATCH_H
@@ -26,7 +27,9 @@ struct outbox;
 
 /* What became of an outbox. */
 enum outbox_fate {
-	OUTBOX_LOST,		/* the fence refused it: the job is another's */
+	OUTBOX_LOST,		/* the fence refused it: the job is another's;
+				   or the database its end, and it was told to
+				   fail, or to be taken again */
 	OUTBOX_ENDED		/* its end is in the database */
 };
 

@@ -205,6 +205,7 @@ classify(unsigned int number)
 		{ ER_LOCK_DEADLOCK,		DB_AGAIN },
 		{ ER_LOCK_WAIT_TIMEOUT,		DB_AGAIN },
 		{ 1020 /* changed since read */, DB_AGAIN },
+		{ 3572 /* NOWAIT */,		DB_AGAIN },
 		{ ER_QUERY_INTERRUPTED,		DB_AGAIN },
 		{ 1969 /* max_statement_time */, DB_AWAY },
 		{ 3024 /* max_execution_time */, DB_AWAY },

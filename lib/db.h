@@ -33,7 +33,8 @@ struct uuid;
 enum db_error {
 	DB_OK,
 	DB_DUPLICATE,		/* 1062: a unique key has it already */
-	DB_AGAIN,		/* 1213, 1205, 1020: roll back, do it again */
+	DB_AGAIN,		/* 1213, 1205, 1020, 3572: roll back, do it
+				   again */
 	DB_AWAY,		/* not there, lost, full, read-only: later */
 	DB_WRONG		/* anything else: a defect, it was logged */
 };

@@ -154,13 +154,14 @@ with_list(const char *prefix, size_t n, const char *suffix)
 	return sql;
 }
 
-/* Run "PREFIX(ids)": rows, or NULL. */
+/* Run "PREFIX(ids)SUFFIX": rows, or NULL. */
 static struct db_rows *
-query_ids(struct db *db, const char *prefix, const struct uuid *ids, size_t n)
+query_ids(struct db *db, const char *prefix, const struct uuid *ids, size_t n,
+    const char *suffix)
 {
 	struct db_value	*values = xcalloc(n, sizeof(*values));
 	struct db_rows	*rows;
-	char		*sql = with_list(prefix, n, "");
+	char		*sql = with_list(prefix, n, suffix);
 	size_t		 i;
 
 	for (i = 0; i < n; i++)
@@ -175,7 +176,7 @@ int
 job_find_all(struct db *db, const struct uuid *ids, size_t n, struct job *jobs)
 {
 	return take(query_ids(db, "SELECT " COLUMNS " FROM job WHERE id IN ",
-	    ids, n), jobs, n);
+	    ids, n, ""), jobs, n);
 }
 
 static char *
@@ -505,7 +506,7 @@ job_changes_of(struct db *db, const struct uuid *ids, size_t n,
     struct job_change *changes)
 {
 	return take_changes(query_ids(db,
-	    "SELECT id, seq, changed_at FROM job WHERE id IN ", ids, n),
+	    "SELECT id, seq, changed_at FROM job WHERE id IN ", ids, n, ""),
 	    changes, n);
 }
 
@@ -636,6 +637,21 @@ job_taken(struct db *db, uint64_t daemon_id, struct job *jobs, size_t n)
 
 /* ---- running ------------------------------------------------------------- */
 
+int
+job_hold(struct db *db, const struct uuid *ids, size_t n)
+{
+	static const char	 one[] =
+	    "SELECT 1 FROM job WHERE id = ? FOR UPDATE NOWAIT";
+	struct db_rows		*rows;
+
+	/* Most often it is one: then the statement is there already. */
+	rows = n == 1 ? db_query(db, one, "I", ids) :
+	    query_ids(db, "SELECT 1 FROM job FORCE INDEX (PRIMARY)"
+	    " WHERE id IN ", ids, n, " FOR UPDATE NOWAIT");
+	db_rows_free(rows);
+	return rows == NULL ? -1 : 0;
+}
+
 /* What every news changes, and the values for it, in this order. */
 #define NEWS_SET \
 	"UPDATE job SET seq = seq + 1, changed_at = NOW(3), phase = ?," \
@@ -651,6 +667,19 @@ job_taken(struct db *db, uint64_t daemon_id, struct job *jobs, size_t n)
 #define UNCANCELLED	" AND cancel = 0"
 #define FENCE_TYPES	"Iu"
 #define FENCE_VALUES(n)	&(n)->id, (n)->token
+
+int
+job_owned(struct db *db, const struct uuid *id, uint64_t token)
+{
+	static const char	 sql[] =
+	    "SELECT 1 FROM job" NEWS_FENCE " FOR UPDATE";
+	struct db_rows		*row = db_one(db, sql, FENCE_TYPES, id, token);
+
+	if (row == NULL)
+		return db_error(db) == DB_OK ? 0 : -1;
+	db_rows_free(row);
+	return 1;
+}
 
 /* The job stops being the daemon's. */
 #define LEAVES		", daemon_id = 0, cancel = 0, eta_s = NULL"

@@ -115,6 +115,16 @@ int	 job_claim(struct db *, struct job_queue *, uint64_t daemon_id,
 	    struct job *, size_t n);
 int	 job_taken(struct db *, uint64_t daemon_id, struct job *, size_t n);
 
+/*
+ * Inside the caller's transaction.
+ *
+ * job_hold	Lock the rows of N jobs, and wait for nobody: -1 with DB_AGAIN
+ *		when somebody else has one of them locked.  Else 0.
+ * job_owned	1: the job runs, under this token, and is locked; 0; -1.
+ */
+int	 job_hold(struct db *, const struct uuid *, size_t n);
+int	 job_owned(struct db *, const struct uuid *, uint64_t token);
+
 /* What a running job has to tell.  Fenced by id and token. */
 struct job_news {
 	struct uuid	 id;

@@ -9,6 +9,9 @@
 
 #include "log.h"
 
+/* Rows that are inserted by one statement, at most. */
+#define AT_ONCE		200
+
 static const char *const names[] = {
 	[STEP_WAITING]	= "waiting",
 	[STEP_RUNNING]	= "running",
@@ -38,18 +41,41 @@ step_state_parse(const char *text)
 #define NOT_LENT \
 	" token = NULL, open = NULL, helper = NULL, said = NULL"
 
-int
-step_plan(struct db *db, const struct uuid *job, const struct step *steps,
+/* Some of them, in one statement. */
+static int
+plan_some(struct db *db, const struct uuid *job, const struct step_new *steps,
     size_t n)
 {
-	static const char	 sql[] =
+	static const char	 insert[] =
 	    "INSERT IGNORE INTO step (job_id, position, item, stage, args)"
-	    " VALUES (?, ?, ?, ?, ?)";
-	size_t			 i;
+	    " VALUES ";
+	static const char	 row[] = "(?,?,?,?,?),";
+	struct db_value		 values[5 * AT_ONCE], *v = values;
+	char			 sql[sizeof(insert) + AT_ONCE * sizeof(row)];
+	const struct step_new	*s;
+	size_t			 len = strlcpy(sql, insert, sizeof(sql));
 
-	for (i = 0; i < n; i++) {
-		if (db_exec(db, sql, "Iusss", job, (uint64_t)steps[i].position,
-		    steps[i].item, steps[i].stage, steps[i].args) == -1)
+	for (s = steps; s < steps + n; s++) {
+		len += strlcpy(sql + len, row, sizeof(sql) - len);
+		*v++ = (struct db_value){ 'I', .id = job };
+		*v++ = (struct db_value){ 'u', .u = s->position };
+		*v++ = (struct db_value){ 's', .s = s->item };
+		*v++ = (struct db_value){ 's', .s = s->stage };
+		*v++ = (struct db_value){ 's', .s = s->args };
+	}
+	sql[len - 1] = '\0';		/* the last comma */
+	return db_exec_values(db, sql, values, 5 * n) == -1 ? -1 : 0;
+}
+
+int
+step_plan(struct db *db, const struct uuid *job, const struct step_new *steps,
+    size_t n)
+{
+	size_t	 some;
+
+	for (; n > 0; steps += some, n -= some) {
+		some = n < AT_ONCE ? n : AT_ONCE;
+		if (plan_some(db, job, steps, some) == -1)
 			return -1;
 	}
 	return 0;

@@ -30,6 +30,12 @@ struct step {
 	char		output[4096];	/* last lines it wrote to its log */
 };
 
+/* One that is not there yet.  The texts are the caller's. */
+struct step_new {
+	unsigned int	 position;
+	const char	*stage, *item, *args;
+};
+
 /* Words for a state; step_state_parse takes any other for STEP_FAILED. */
 const char	*step_state_name(enum step_state);
 enum step_state	 step_state_parse(const char *);
@@ -48,7 +54,7 @@ enum step_state	 step_state_parse(const char *);
  * step_resume	The same for what is not done, wherever it is.
  * step_forget	All of them go: the job starts from the beginning.
  */
-int	step_plan(struct db *, const struct uuid *job, const struct step *,
+int	step_plan(struct db *, const struct uuid *job, const struct step_new *,
 	    size_t n);
 int	step_save(struct db *, const struct uuid *job, const struct step *);
 int	step_reset(struct db *, const struct uuid *job, unsigned int position);
