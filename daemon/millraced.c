@@ -44,6 +44,7 @@
 #include "pipeline.h"
 #include "run.h"
 #include "sandbox.h"
+#include "set.h"
 #include "sweep.h"
 #include "task.h"
 
@@ -598,7 +599,7 @@ dead_daemons(struct millraced *d)
 static void
 sweep(struct millraced *d)
 {
-	sweep_start(d->sweep, runs_pipelines(d->runs));
+	sweep_start(d->sweep, runs_set(d->runs)->pipelines);
 }
 
 /* ---- chores -------------------------------------------------------------- */

@@ -28,6 +28,7 @@
 #include "conf.h"
 #include "db.h"
 #include "engine.h"
+#include "failed.h"
 #include "file.h"
 #include "log.h"
 #include "loop.h"
@@ -35,6 +36,7 @@
 #include "reason.h"
 #include "results.h"
 #include "said.h"
+#include "set.h"
 #include "step.h"
 #include "sweep.h"
 #include "task.h"
@@ -50,12 +52,6 @@
 
 /* Time between TERM and KILL when somebody waits for a job to end, ms. */
 #define CANCEL_GRACE_MS	300
-
-/* Pipelines that were loaded together, and how many runs use them. */
-struct set {
-	struct pipelines *pipelines;
-	size_t		 used;
-};
 
 struct run {
 	TAILQ_ENTRY(run) entry;
@@ -86,7 +82,8 @@ struct run {
 	const struct stage *stage;	/* that started last */
 	const struct stage *shown;	/* the last one that is not "always" */
 	char		 step[256], message[1024], why[1024];
-	unsigned int	 retry_s;	/* a stage asked for; 0: it did not */
+	char		 again[1024];	/* why a step is to be tried again */
+	uint64_t	 again_at;	/* not before, loop_now() */
 	struct engine_pace pace;
 	bool		 dirty;		/* clients do not know yet */
 };
@@ -229,7 +226,8 @@ save_step(const struct part *p, const struct said *said,
 	struct step	 s;
 
 	plan_row(&p->run->plan, p, &s);
-	if (end != NULL && s.state != STEP_WAITING) {
+	if (end != NULL && (s.state != STEP_WAITING ||
+	    p->run->plan.states[p->at].again)) {
 		s.exit_status = end->status;
 		said_tail(said, s.output, sizeof(s.output));
 	}
@@ -237,15 +235,6 @@ save_step(const struct part *p, const struct said *said,
 }
 
 /* ---- the end ------------------------------------------------------------- */
-
-static void
-release(struct set *set)
-{
-	if (set == NULL || --set->used > 0)
-		return;
-	pipeline_free(set->pipelines);
-	free(set);
-}
 
 /* The run is over: forget it. */
 static void
@@ -265,7 +254,7 @@ drop(struct run *r)
 	json_object_put(r->details);
 	work_close(&r->work);
 	results_clear(&r->results);
-	release(r->set);
+	set_leave(r->set);
 	free(r);
 	all->tools.ended(all->tools.arg);
 }
@@ -276,6 +265,7 @@ end_with(struct run *r, enum engine_verdict verdict)
 {
 	struct outbox_end	 end = { .verdict = verdict, .why = r->why };
 	struct artifact		*list = NULL;
+	uint64_t		 now = loop_now();
 
 	if (verdict == VERDICT_DONE) {
 		r->step[0] = r->message[0] = '\0';
@@ -283,11 +273,8 @@ end_with(struct run *r, enum engine_verdict verdict)
 		end.artifacts = list;
 		end.nartifacts = r->results.n;
 		end.result = json_object_to_json_string(r->details);
-	} else if (verdict == VERDICT_AGAIN)
-		end.delay_s = r->retry_s != 0 ? r->retry_s :
-		    engine_pause(r->job.attempt, arc4random());
-	else if (verdict == VERDICT_CRASHED)
-		end.delay_s = engine_pause(r->job.crashes + 1, arc4random());
+	} else if (verdict == VERDICT_AGAIN && r->again_at > now)
+		end.delay_s = (unsigned int)((r->again_at - now + 999) / 1000);
 	tell(r);
 	r->ending = true;
 	r->verdict = verdict;
@@ -340,6 +327,20 @@ publish_last(struct run *r, enum engine_verdict verdict)
 	return VERDICT_FAILED;
 }
 
+/* Where the reason is that of a step, of this run or of one before. */
+static enum engine_verdict
+explain(struct run *r, enum engine_verdict verdict)
+{
+	if (verdict == VERDICT_AGAIN)
+		strlcpy(r->why, r->again, sizeof(r->why));
+	if (verdict == VERDICT_FAILED && r->why[0] == '\0')
+		failed_why(r->details, r->why, sizeof(r->why));
+	if (verdict == VERDICT_FAILED && r->why[0] == '\0')
+		strlcpy(r->why, "One of its stages has failed",
+		    sizeof(r->why));
+	return verdict;
+}
+
 /* Nothing runs any more: carry out the verdict. */
 static void
 finish(struct run *r)
@@ -348,13 +349,13 @@ finish(struct run *r)
 		[VERDICT_NONE]		= "nothing",
 		[VERDICT_GIVEN_BACK]	= "given back",
 		[VERDICT_AGAIN]		= "to be tried again",
-		[VERDICT_CRASHED]	= "crashed",
 		[VERDICT_STOPPED]	= "cancelled",
 		[VERDICT_FAILED]	= "failed",
 		[VERDICT_DONE]		= "completed",
 		[VERDICT_LOST]		= "lost: it is another's by now",
 	};
-	enum engine_verdict	 verdict = publish_last(r, r->engine.verdict);
+	enum engine_verdict	 verdict = explain(r, publish_last(r,
+				    r->engine.verdict));
 	bool			 reason = r->why[0] != '\0' &&
 				    verdict > VERDICT_GIVEN_BACK &&
 				    verdict < VERDICT_DONE &&
@@ -409,7 +410,8 @@ on_news(void *arg)
 	struct run	*r = p->run;
 	struct said	*said = task_said(p->task);
 
-	r->plan.states[p->at].percent = said->percent;
+	if (said->percent > r->plan.states[p->at].percent)
+		r->plan.states[p->at].percent = said->percent;
 	if (said->message[0] != '\0')
 		strlcpy(r->message, said->message, sizeof(r->message));
 	strlcpy(r->step, said->step[0] != '\0' ? said->step : r->message,
@@ -420,13 +422,13 @@ on_news(void *arg)
 	tell_soon(r);
 }
 
-/* Take over what a stage that ended well has left.  0, or -1 and RUN's why. */
+/* Take over what a stage that ended well has left.  0, or -1 and WHY. */
 static int
-keep(struct part *p, const struct said *said)
+keep(struct part *p, const struct said *said, char *why, size_t size)
 {
 	struct run		*r = p->run;
 	const struct result	*one;
-	char			 why[256];
+	char			 what[256];
 	size_t			 i;
 
 	for (i = 0; i < said->results.n; i++) {
@@ -437,7 +439,7 @@ keep(struct part *p, const struct said *said)
 		one = &said->stored.list[i];
 		if (results_stored(&r->results, one->name, one->size,
 		    one->sha256, one->type) == -1) {
-			say(r->why, sizeof(r->why), "%s: stored %s, which is "
+			say(why, size, "%s: stored %s, which is "
 			    "no result", stage_of(p)->name, one->name);
 			return -1;
 		}
@@ -450,7 +452,7 @@ keep(struct part *p, const struct said *said)
 	if ((said->results.n > 0 || said->stored.n > 0) &&
 	    results_save(&r->results, r->work.dir) == -1) {
 		log_warn("job %s: list of results", r->id);
-		say(r->why, sizeof(r->why), "%s: its results cannot be noted",
+		say(why, size, "%s: its results cannot be noted",
 		    stage_of(p)->name);
 		return -1;
 	}
@@ -472,6 +474,7 @@ log_end(const struct part *p, const struct said *said,
 		[STEP_BROKEN]	= "failed",
 		[STEP_LATE]	= "over its limit",
 		[STEP_CRASHED]	= "crashed",
+		[STEP_LOST]	= "was lost with its daemon",
 		[STEP_ENDED]	= "was told to end",
 	};
 
@@ -485,29 +488,57 @@ log_end(const struct part *p, const struct said *said,
 		    "its protocol", p->run->id, name_of(p), said->rubbish);
 }
 
-/* The verdict changed because of EVENT: say why, for clients. */
+/* When a step is tried again: after a pause, unless its program knows better. */
 static void
-give_reason(struct part *p, const struct said *said,
-    const struct child_end *end, enum engine_event event)
+put_off(struct part *p, unsigned int retry_s, const char *why)
 {
-	struct run	*r = p->run;
-	unsigned int	 n = event == STEP_AGAIN ? r->job.attempt :
-			    r->job.crashes + 1;
+	struct run		*r = p->run;
+	struct engine_step	*s = &r->plan.states[p->at];
+	uint64_t		 at;
 
-	reason_of(r->pipeline, stage_of(p), end, event, said, r->why,
-	    sizeof(r->why));
-	if (r->engine.verdict == VERDICT_FAILED && n > 1)
-		reason_final(event, n, r->why, sizeof(r->why));
+	if (retry_s == 0)
+		retry_s = engine_pause(stage_of(p), s->failures + s->crashes,
+		    arc4random());
+	at = loop_now() + (uint64_t)retry_s * 1000;
+	if (at > r->again_at)
+		r->again_at = at;
+	strlcpy(r->again, why, sizeof(r->again));
+}
+
+/* A step went wrong, WHY is known or to be found: note what it comes to. */
+static void
+note(struct part *p, const struct said *said, const struct child_end *end,
+    enum engine_event event, char *why, size_t size)
+{
+	struct run		*r = p->run;
+	struct engine_step	*s = &r->plan.states[p->at];
+	unsigned int		 n;
+
+	if (why[0] == '\0')
+		reason_of(r->pipeline, stage_of(p), end, event, said, why,
+		    size);
+	if (s->again) {
+		put_off(p, event == STEP_AGAIN ? said->retry_s : 0, why);
+		return;
+	}
+	if (s->state != STEP_FAILED || stage_of(p)->kind == STAGE_ALWAYS)
+		return;
+	n = event == STEP_CRASHED || event == STEP_LOST ? s->crashes :
+	    s->failures;
+	if (n > 1)
+		reason_final(event, n, why, size);
+	failed_add(r->details, stage_of(p)->name, p->item, why);
+	r->detailed = true;
 }
 
 /* Three crashes at one place set a job aside, not three in all its life. */
 static void
 recover(struct run *r)
 {
-	if (r->job.crashes == 0 || r->outbox == NULL)
+	if ((r->job.crashes == 0 && r->job.deaths == 0) || r->outbox == NULL)
 		return;
 	outbox_recovered(r->outbox);
-	r->job.crashes = r->engine.crashes = 0;
+	r->job.crashes = r->job.deaths = 0;
 }
 
 /* A stage has ended, in one way or another. */
@@ -515,25 +546,21 @@ static void
 settle(struct part *p, const struct said *said, const struct child_end *end,
     enum engine_event event)
 {
-	struct run		*r = p->run;
-	enum engine_verdict	 before = r->engine.verdict;
-	unsigned int		 actions;
-	bool			 kept = true;
+	struct run	*r = p->run;
+	char		 why[sizeof(r->why)] = "";
+	unsigned int	 actions;
 
-	if (event == STEP_OK && r->outbox != NULL && keep(p, said) == -1) {
+	if (event == STEP_OK && r->outbox != NULL &&
+	    keep(p, said, why, sizeof(why)) == -1)
 		event = STEP_BROKEN;
-		kept = false;
-	}
 	log_end(p, said, end, event);
-	if (event == STEP_AGAIN)
-		r->retry_s = said->retry_s;
 	r->engine.owes = results_owed(&r->results) != NULL;
 	if (event == STEP_OK && stage_of(p)->kind != STAGE_ALWAYS)
 		recover(r);
 	actions = engine_handle(&r->engine, r->plan.states, r->plan.n, event,
 	    (int)p->at);
-	if (kept && event != STEP_OK && r->engine.verdict != before)
-		give_reason(p, said, end, event);
+	if (event != STEP_OK && event != STEP_ENDED)
+		note(p, said, end, event, why, sizeof(why));
 	if (r->outbox != NULL) {
 		save_step(p, said, end);
 		tell(r);
@@ -684,7 +711,7 @@ handle(struct run *r, enum engine_event event)
 	}
 	/* It has not begun, so there is nothing to end. */
 	r->engine.verdict = event == JOB_CANCELS ? VERDICT_STOPPED :
-	    event == JOB_LEAVES ? VERDICT_GIVEN_BACK : VERDICT_LOST;
+	    event == JOB_LOST ? VERDICT_LOST : VERDICT_GIVEN_BACK;
 	if (r->timer != NULL)
 		loop_cancel(r->all->tools.loop, r->timer);
 	r->timer = NULL;
@@ -784,8 +811,9 @@ open_work(struct run *r)
 	else {
 		strlcpy(r->why, "Its work directory cannot be made",
 		    sizeof(r->why));
-		end_with(r, r->job.attempt < r->pipeline->attempts ?
-		    VERDICT_AGAIN : VERDICT_FAILED);
+		r->again_at = loop_now() + 1000 * (uint64_t)engine_pause(
+		    r->pipeline->stages, r->job.attempt, arc4random());
+		end_with(r, VERDICT_AGAIN);
 	}
 	return -1;
 }
@@ -820,15 +848,15 @@ begin_stages(struct run *r)
 	}
 	r->shown = shown_before(r);
 	results_load(&r->results, r->work.dir);
-	r->engine.attempt = r->job.attempt;
-	r->engine.attempts = r->pipeline->attempts;
+	r->engine.stages = r->pipeline->stages;
 	r->engine.crashes = r->job.crashes;
-	if (r->job.crashes >= ENGINE_CRASHES)
-		say(r->why, sizeof(r->why), "Set aside: it was running %u "
-		    "times when its daemon or a stage crashed",
-		    r->job.crashes);
+	r->engine.deaths = r->job.deaths;
+	if (job_aside(r->job.crashes, r->job.deaths))
+		reason_aside(r->job.crashes, r->job.deaths, r->why,
+		    sizeof(r->why));
 	r->engine.owes = results_owed(&r->results) != NULL;
 	actions = engine_begin(&r->engine, r->plan.states, r->plan.n);
+	failed_check(r->details, &r->plan);
 	engine_progress(r->pipeline, r->plan.states, r->plan.n, 0, &p);
 	r->pace = (struct engine_pace){ .since = loop_now(), .from = p.total };
 	r->began = true;
@@ -875,16 +903,14 @@ runs_use(struct runs *all, struct pipelines *pipelines)
 {
 	struct set	*before = all->set;
 
-	all->set = xcalloc(1, sizeof(*all->set));
-	all->set->pipelines = pipelines;
-	all->set->used = 1;
-	release(before);
+	all->set = set_new(pipelines);
+	set_leave(before);
 }
 
-const struct pipelines *
-runs_pipelines(const struct runs *all)
+struct set *
+runs_set(const struct runs *all)
 {
-	return all->set->pipelines;
+	return all->set;
 }
 
 void
@@ -896,8 +922,7 @@ runs_start(struct runs *all, const struct job *job)
 	r->job = *job;
 	r->work = WORK_NONE;
 	uuid_text(&job->id, r->id);
-	r->set = all->set;
-	r->set->used++;
+	r->set = set_use(all->set);
 	r->pipeline = pipeline_find(r->set->pipelines, job->pipeline);
 	r->outbox = outbox_new(all->tools.batch, job, fate, r);
 	TAILQ_INSERT_TAIL(&all->list, r, entry);
@@ -947,6 +972,15 @@ runs_leave(struct runs *all)
 }
 
 void
+runs_hurry(struct runs *all)
+{
+	struct run	*r, *next;
+
+	TAILQ_FOREACH_SAFE(r, &all->list, entry, next)
+		handle(r, JOB_HURRIES);
+}
+
+void
 runs_lose(struct runs *all)
 {
 	struct run	*r, *next;
@@ -972,6 +1006,6 @@ runs_free(struct runs *all)
 		drop(r);
 	if (all->tell != NULL)
 		loop_cancel(all->tools.loop, all->tell);
-	release(all->set);
+	set_leave(all->set);
 	free(all);
 }
