@@ -1,0 +1,114 @@
+package Trees;
+
+# The processes of stages, as /proc shows them, and how long they last.
+#
+#	my @all = Trees::of($rig, $job);
+#	my $s = Trees::gone($rig, $job);	# seconds
+
+use strict;
+use warnings;
+
+use Cwd ();
+use File::Basename qw(dirname);
+use Rig;
+use Test::More ();
+use Time::HiRes qw(time);
+
+my $top = Cwd::abs_path(dirname(__FILE__) . '/../..');
+
+# Longest step of a fair clock, s: one look at all processes of the machine.
+my $STEP = 0.05;
+
+# What belongs to a job: it was given its name, or is in its directory.  The
+# keeper is among them.  Without a job: of any.
+sub of {
+	my ($rig, $job) = @_;
+	my $work = "$rig->{dir}/storage/work/" . ($job // '');
+	my @all;
+	for my $dir (glob '/proc/[0-9]*') {
+		my $cwd = readlink "$dir/cwd" // next;
+		push @all, substr $dir, 6
+		    if index($cwd, $work) == 0 ||
+			index(Rig::_read("$dir/environ") // '', "=$work") >= 0;
+	}
+	return @all;
+}
+
+# The keeper of a job's only program: the parent of the first of them.
+sub keeper {
+	my ($rig, $job) = @_;
+	my %here = map { $_ => 1 } of($rig, $job);
+	for my $pid (keys %here) {
+		my $parent = parent($pid) // next;
+		return $pid if !$here{$parent};
+	}
+	return;
+}
+
+sub parent {
+	my ($stat) = Rig::_read("/proc/$_[0]/stat") // return;
+	return $stat =~ /.*\) \S (\d+)/ ? $1 : undef;
+}
+
+# A clock for bounds of the product's on a machine that others use as well:
+# where we were not let run ourselves, it stands.
+sub clock {
+	my $before = time;
+	my $at = 0;
+	return sub {
+		my $now = time;
+		$at += $now - $before > $STEP ? $STEP : $now - $before;
+		$before = $now;
+		return $at;
+	};
+}
+
+# Wait until nothing is left of a job; how long it took by a fair clock.
+sub gone {
+	my ($rig, $job, $what) = @_;
+	my $clock = clock();
+	$rig->wait_for(sub { $clock->(); !of($rig, $job) }, 30,
+	    $what // 'all of it is gone');
+	return $clock->();
+}
+
+# Zombies of the daemon's, and of whom it left behind.
+sub zombies {
+	my ($rig) = @_;
+	my $daemon = $rig->pid('millraced');
+	return grep { /.*\) Z (\d+)/ && $1 == $daemon }
+	    map { Rig::_read("$_/stat") // () } glob '/proc/[0-9]*';
+}
+
+# A build whose daemon gets no namespaces, as on hosts that have none for it:
+# the kernel refuses them below a user namespace that may have none.  Undef
+# where that cannot be had.
+sub without_namespaces {
+	my ($dir) = @_;
+	my $build = $ENV{MILLRACE_BUILD} // "$top/run/build";
+	system("unshare --user --map-root-user true 2>/dev/null") == 0
+	    or return;
+	mkdir $dir or die "$dir: $!\n";
+	for my $from (glob "'$build'/* '$build'/.libs") {
+		my $name = $from =~ s{.*/}{}r;
+		symlink $from, "$dir/$name" if $name ne 'millraced';
+	}
+	Rig::_write("$dir/millraced", <<"EOT");
+#!/bin/sh
+exec unshare --user --map-root-user sh -c '
+	echo 0 >/proc/sys/user/max_pid_namespaces && exec "\$0" "\$@"
+' '$build/millraced' "\$@"
+EOT
+	chmod 0755, "$dir/millraced";
+	return $dir;
+}
+
+# The line that "make torture" collects.
+sub torture {
+	my (%facts) = @_;
+	my $name = $0 =~ s{.*/|\.t$}{}gr;
+	Test::More::note("torture: $name ", join ' ', map { "$_=$facts{$_}" }
+	    sort keys %facts);
+}
+
+1;
