@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "job.h"
+#include "lent.h"
 #include "log.h"
 
 /* Jobs of one daemon that are read at a time. */
@@ -112,6 +113,9 @@ daemon_lost(struct db *db, uint64_t *ids, size_t n)
 	    " UNION SELECT j.daemon_id FROM job j FORCE INDEX (by_state)"
 	    " LEFT JOIN daemon d ON d.id = j.daemon_id"
 	    " WHERE j.state = 'running' AND d.id IS NULL"
+	    " UNION SELECT s.helper FROM step s FORCE INDEX (of_helper)"
+	    " LEFT JOIN daemon d ON d.id = s.helper"
+	    " WHERE s.helper > 0 AND s.state = 'running' AND d.id IS NULL"
 	    " ORDER BY id LIMIT ?";
 
 	return take_ids(db_query(db, sql, "u", (uint64_t)n), ids, n);
@@ -173,13 +177,34 @@ empty(struct db *db, uint64_t id, int (*fn)(struct db *, void *))
 int
 daemon_adopt(struct db *db, uint64_t from)
 {
+	if (lent_lost(db, from) == -1)
+		return -1;
 	return empty(db, from, crashed);
 }
 
 int
 daemon_release(struct db *db, uint64_t from)
 {
+	if (lent_release(db, from) == -1)
+		return -1;
 	return empty(db, from, given_back);
+}
+
+int
+daemon_room(struct db *db, uint64_t self, const char *queue)
+{
+	static const char	 sql[] =
+	    "SELECT COALESCE(SUM(slots - LEAST(slots, running)), 0)"
+	    " FROM daemon WHERE id <> ? AND lease_until > NOW(3)"
+	    " AND FIND_IN_SET(?, REPLACE(queues, ' ', ',')) > 0";
+	struct db_rows		*row = db_one(db, sql, "us", self, queue);
+	int			 n;
+
+	if (row == NULL)
+		return -1;
+	n = (int)db_u64(row, 0);
+	db_rows_free(row);
+	return n;
 }
 
 int

@@ -35,12 +35,15 @@ struct daemon {
  *		at once.  How many, or -1.
  * daemon_renew	1: renewed; 0: the row is gone (jobs were taken over); -1.
  * daemon_stop	Remove the row.
- * daemon_lost	Daemons whose lease ended before now, and those that have jobs
- *		but no row: a claim may be committed after its daemon was given
- *		up.  Their ids: how many, or -1.
+ * daemon_lost	Daemons whose lease ended before now, and those that have jobs,
+ *		or items of others, but no row: a claim may be committed after
+ *		its daemon was given up.  Their ids: how many, or -1.
  * daemon_adopt	Running jobs of daemon FROM are pending again, counted as a
- *		crash, and its row goes.  Jobs, or -1.
+ *		crash, so are items that it did for others (lent.h), and its
+ *		row goes.  Jobs, or -1.
  * daemon_release The same, counted as nothing: they did not crash.
+ * daemon_room	Slots that others than daemon SELF have free for jobs of QUEUE,
+ *		or -1.
  * daemon_list	All, newest first.  How many, or -1.
  */
 int	daemon_schema(struct db *);
@@ -52,6 +55,7 @@ int	daemon_stop(struct db *, uint64_t id);
 int	daemon_lost(struct db *, uint64_t *ids, size_t n);
 int	daemon_adopt(struct db *, uint64_t from);
 int	daemon_release(struct db *, uint64_t from);
+int	daemon_room(struct db *, uint64_t self, const char *queue);
 int	daemon_list(struct db *, struct daemon *, size_t n);
 
 #endif

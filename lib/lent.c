@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "job.h"
 #include "log.h"
 
 /* ---- statements that name items ------------------------------------------ */
@@ -90,9 +91,16 @@ read_items(struct db *db, const char *head, const struct values *v, size_t n)
 
 /* ---- the lender ---------------------------------------------------------- */
 
-int
-lent_offer(struct db *db, const struct lent_job *job, unsigned int position,
-    char *const *items, size_t n)
+struct offer {
+	const struct lent_job *job;
+	unsigned int	 position;
+	char *const	*items;
+	size_t		 n;
+	int		 owned;
+};
+
+static int
+offer(struct db *db, void *arg)
 {
 	/* What an attempt left that is over may still be called running. */
 	static const char	 head[] =
@@ -100,20 +108,38 @@ lent_offer(struct db *db, const struct lent_job *job, unsigned int position,
 	    " helper = NULL, said = NULL, state = 'waiting', percent = 0,"
 	    " ended_at = NULL, exit_status = NULL, output = NULL"
 	    " WHERE state <> 'done' AND token IS NULL AND";
-	struct values		 v;
-	size_t			 i, m;
+	struct offer		*o = arg;
+	struct values		 v = { .n = 0 };
+	size_t			 i;
 
-	for (; n > 0; items += m, n -= m) {
-		m = n < LENT_MOST ? n : LENT_MOST;
-		v.n = 0;
-		add_number(&v, job->token);
-		add_place(&v, job, position);
-		for (i = 0; i < m; i++)
-			add_item(&v, items[i]);
-		if (change(db, head, &v, m) == -1)
+	if (job_hold(db, &o->job->id, 1) == -1)
+		return -1;
+	if ((o->owned = job_owned(db, &o->job->id, o->job->token)) != 1)
+		return o->owned;
+	add_number(&v, o->job->token);
+	add_place(&v, o->job, o->position);
+	for (i = 0; i < o->n; i++)
+		add_item(&v, o->items[i]);
+	return change(db, head, &v, o->n) == -1 ? -1 : 0;
+}
+
+int
+lent_offer(struct db *db, const struct lent_job *job, unsigned int position,
+    char *const *items, size_t n)
+{
+	struct offer	 o = { .job = job, .position = position,
+	    .items = items };
+	size_t		 i;
+
+	for (i = 0; i < n; i += o.n) {
+		o.items = items + i;
+		o.n = n - i < LENT_MOST ? n - i : LENT_MOST;
+		if (db_run(db, offer, &o) == -1)
 			return -1;
+		if (o.owned == 0)
+			return 0;
 	}
-	return 0;
+	return 1;
 }
 
 static void
@@ -191,29 +217,49 @@ cross_out_lent(struct db *db, const struct lent_job *job,
 	return 0;
 }
 
-int
-lent_take_back(struct db *db, const struct lent_job *job,
-    unsigned int position, char *const *items, size_t n, bool *mine)
+struct take_back {
+	const struct lent_job *job;
+	unsigned int	 position;
+	char *const	*items;
+	size_t		 n;
+	bool		*mine;
+};
+
+static int
+take_back(struct db *db, void *arg)
 {
 	static const char	 head[] =
 	    "UPDATE step FORCE INDEX (PRIMARY) SET token = NULL, open = NULL"
 	    " WHERE open = 1 AND token = ? AND";
-	struct values		 v;
-	size_t			 i, m;
+	struct take_back	*t = arg;
+	struct values		 v = { .n = 0 };
+	size_t			 i;
 	int64_t			 rows;
 
-	for (; n > 0; items += m, mine += m, n -= m) {
-		m = n < LENT_MOST ? n : LENT_MOST;
-		v.n = 0;
-		add_number(&v, job->token);
-		add_place(&v, job, position);
-		for (i = 0; i < m; i++) {
-			add_item(&v, items[i]);
-			mine[i] = true;
-		}
-		if ((rows = change(db, head, &v, m)) == -1 ||
-		    (rows < (int64_t)m && cross_out_lent(db, job, position,
-		    items, m, mine) == -1))
+	add_number(&v, t->job->token);
+	add_place(&v, t->job, t->position);
+	for (i = 0; i < t->n; i++) {
+		add_item(&v, t->items[i]);
+		t->mine[i] = true;
+	}
+	if ((rows = change(db, head, &v, t->n)) == -1)
+		return -1;
+	return rows == (int64_t)t->n ? 0 : cross_out_lent(db, t->job,
+	    t->position, t->items, t->n, t->mine);
+}
+
+int
+lent_take_back(struct db *db, const struct lent_job *job,
+    unsigned int position, char *const *items, size_t n, bool *mine)
+{
+	struct take_back	 t = { .job = job, .position = position };
+	size_t			 i;
+
+	for (i = 0; i < n; i += t.n) {
+		t.items = items + i;
+		t.mine = mine + i;
+		t.n = n - i < LENT_MOST ? n - i : LENT_MOST;
+		if (db_run(db, take_back, &t) == -1)
 			return -1;
 	}
 	return 0;
@@ -232,20 +278,16 @@ lent_want_back(struct db *db, const struct lent_job *job)
 static int
 regain(struct db *db, void *arg)
 {
-	static const char	 fence[] =
-	    "SELECT 1 FROM job WHERE id = ? AND token = ?"
-	    " AND state = 'running' FOR UPDATE";
 	static const char	 sql[] =
 	    "UPDATE step FORCE INDEX (PRIMARY) SET state = 'waiting',"
 	    " percent = 0, token = NULL, open = NULL, helper = NULL,"
 	    " said = NULL WHERE job_id = ? AND token IS NOT NULL"
 	    " AND state IN ('waiting', 'running')";
 	const struct lent_job	*job = arg;
-	struct db_rows		*row;
+	int			 owned;
 
-	if ((row = db_one(db, fence, "Iu", &job->id, job->token)) == NULL)
-		return db_error(db) == DB_OK ? 0 : -1;
-	db_rows_free(row);
+	if ((owned = job_owned(db, &job->id, job->token)) != 1)
+		return owned;
 	return db_exec(db, sql, "I", &job->id) == -1 ? -1 : 0;
 }
 

@@ -41,13 +41,13 @@ struct lent_job {
 /*
  * The lender's side.
  *
- * lent_offer	N of the items at POSITION may be taken.  Inside the caller's
- *		transaction, which has passed the fence.  0 or -1.
+ * lent_offer	N of the items at POSITION may be taken.  1; 0: the fence
+ *		refused it, the job is another's; -1: they may be open, or not.
  * lent_read	Tell TO(ARG) of all items that these jobs have lent, in the
  *		order of jobs and items.  0 or -1.
  * lent_take_back Of N items at POSITION those that are open are the lender's
  *		again; MINE tells which of them are, now or since before.
- *		0 or -1.
+ *		0 or -1.  These two have transactions of their own.
  * lent_want_back Whoever holds items of the job shall give them back.
  * lent_regain	For a new owner, before it starts anything, in a transaction
  *		of its own: what has not ended is its own again, and nobody can
