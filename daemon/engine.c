@@ -1,19 +1,26 @@
 /*
  * What happens to a job while the daemon has it.
  *
- *	             a step went wrong, or the job may not go on
- *	[working] ------------------------------------------> [stopping]
- *	    |                                                  |      |
- *	    | no step is left                    nothing runs; |      |
- *	    |                           the job ends for good  |      |
- *	    '----------------> [tidying] <---------------------'      |
- *	                           |                                  |
- *	                           | no "always" is left,             |
- *	                           v or there is no time              |
- *	                        [over] <------------------------------'
+ *	   cancelled, or a step failed that ends the job at once
+ *	[working] -----------------------------------> [stopping]
+ *	 |  |  |                                            |
+ *	 |  |  | the last step is done, or                  |
+ *	 |  |  | too many of a stage failed                 |
+ *	 |  |  '--------------> [tidying] <-----------------'
+ *	 |  |                       |
+ *	 |  | a step is to be       | no "always" is left
+ *	 |  | tried again           v
+ *	 |  '-------------------> [over] <------------------.
+ *	 |                                                  |
+ *	 '- lost, or the daemon has no time: [ending] ------'
  *
- * In which state which event leads to which verdict stands in a table; where
- * a verdict is known already, the stronger one holds.
+ * Between two of these, nothing runs.  From [stopping] and [tidying] too the
+ * lost and the hurried lead to [ending].  A daemon that leaves makes [working]
+ * [leaving]: as it was, but nothing starts, and when nothing runs and there is
+ * something to start, it is over.
+ *
+ * Which event leads where, and to which verdict, stands in a table; where a
+ * verdict is known already, the stronger one holds.
  */
 
 #include "engine.h"
@@ -22,117 +29,257 @@
 
 #include <signal.h>
 
-/* ---- verdicts ------------------------------------------------------------ */
-
-/* An event that is not named leaves the verdict as it is. */
-static const enum engine_verdict verdicts[ENGINE_STATES][ENGINE_EVENTS] = {
-	[ENGINE_WORKING] = {
-		[STEP_REJECTED]	= VERDICT_FAILED,
-		[STEP_AGAIN]	= VERDICT_AGAIN,
-		[STEP_BROKEN]	= VERDICT_FAILED,
-		[STEP_LATE]	= VERDICT_FAILED,
-		[STEP_CRASHED]	= VERDICT_CRASHED,
-		[STEP_ENDED]	= VERDICT_CRASHED,	/* not told: a defect */
-		[JOB_CANCELS]	= VERDICT_STOPPED,
-		[JOB_LEAVES]	= VERDICT_GIVEN_BACK,
-		[JOB_LOST]	= VERDICT_LOST,
-	},
-	[ENGINE_STOPPING] = {
-		[STEP_REJECTED]	= VERDICT_FAILED,
-		[STEP_AGAIN]	= VERDICT_AGAIN,
-		[STEP_BROKEN]	= VERDICT_FAILED,
-		[STEP_LATE]	= VERDICT_FAILED,
-		[STEP_CRASHED]	= VERDICT_CRASHED,
-		[JOB_CANCELS]	= VERDICT_STOPPED,
-		[JOB_LEAVES]	= VERDICT_GIVEN_BACK,
-		[JOB_LOST]	= VERDICT_LOST,
-	},
-	/* How the stages ended stands; only the job may be taken from us. */
-	[ENGINE_TIDYING] = {
-		[JOB_LOST]	= VERDICT_LOST,
-	},
-};
-
-/* Whether "always" stages belong to a verdict: the job ends for good. */
-static const bool	 tidies[] = {
-	[VERDICT_STOPPED]	= true,
-	[VERDICT_FAILED]	= true,
-	[VERDICT_DONE]		= true,
-	[VERDICT_LOST]		= false,
-};
-
-/* There is an end to attempts, and to crashes. */
-static enum engine_verdict
-bounded(const struct engine *e, enum engine_verdict verdict)
-{
-	if (verdict == VERDICT_AGAIN && e->attempt >= e->attempts)
-		return VERDICT_FAILED;
-	if (verdict == VERDICT_CRASHED && e->crashes + 1 >= ENGINE_CRASHES)
-		return VERDICT_FAILED;
-	return verdict;
-}
+#include "jobstate.h"
 
 /* ---- steps --------------------------------------------------------------- */
+
+/* A try of a step is over: what it comes to, and as what it is counted. */
+enum count { NOTHING, FAILURE, CRASH, REJECTION };
+
+static const struct {
+	enum step_state	 state;		/* if it counts as nothing */
+	enum count	 count;
+} ends[] = {
+	[STEP_OK]	= { STEP_DONE,	  NOTHING },
+	[STEP_REJECTED]	= { STEP_FAILED,  REJECTION },
+	[STEP_AGAIN]	= { STEP_FAILED,  FAILURE },
+	[STEP_BROKEN]	= { STEP_FAILED,  FAILURE },
+	[STEP_LATE]	= { STEP_FAILED,  FAILURE },
+	[STEP_CRASHED]	= { STEP_FAILED,  CRASH },
+	[STEP_LOST]	= { STEP_FAILED,  CRASH },
+	[STEP_ENDED]	= { STEP_WAITING, NOTHING },
+};
+
+static const struct stage *
+stage_of(const struct engine *e, const struct engine_step *s)
+{
+	return &e->stages[s->position];
+}
+
+static bool
+exhausted(const struct engine *e, const struct engine_step *s)
+{
+	return s->failures >= stage_of(e, s)->attempts ||
+	    s->crashes >= ENGINE_CRASHES;
+}
+
+static void
+count(const struct engine *e, struct engine_step *s, enum count what)
+{
+	switch (what) {
+	case NOTHING:
+		break;
+	case FAILURE:
+		s->failures++;
+		break;
+	case CRASH:
+		s->crashes++;
+		break;
+	case REJECTION:
+		/* So that whoever has the job next knows: no more tries. */
+		s->failures = stage_of(e, s)->attempts;
+		break;
+	}
+}
+
+/* One that has failed has no tries left; "always" ones have just one. */
+static void
+end_step(const struct engine *e, struct engine_step *s,
+    enum engine_event event)
+{
+	s->state = ends[event].state;
+	if (ends[event].count == NOTHING ||
+	    stage_of(e, s)->kind == STAGE_ALWAYS)
+		return;
+	count(e, s, ends[event].count);
+	if (!exhausted(e, s)) {
+		s->state = STEP_WAITING;
+		s->again = true;
+	}
+}
 
 static bool
 wanted(const struct engine *e, const struct engine_step *s)
 {
-	bool	 always = s->kind == STAGE_ALWAYS;
+	return s->state == STEP_WAITING && !s->again &&
+	    (stage_of(e, s)->kind == STAGE_ALWAYS) ==
+	    (e->state == ENGINE_TIDYING);
+}
 
-	return s->state == STEP_WAITING &&
-	    ((e->state == ENGINE_WORKING && !always) ||
-	    (e->state == ENGINE_TIDYING && always && !e->hurry));
+/* The first step of the stage at work that waits to be started, or -1. */
+static int
+first_wanted(const struct engine *e, const struct engine_step *steps, size_t n)
+{
+	size_t	 i;
+
+	for (i = e->from; i < n &&
+	    steps[i].position == steps[e->at].position; i++) {
+		if (wanted(e, &steps[i]))
+			return (int)i;
+	}
+	return -1;
 }
 
 int
 engine_next(const struct engine *e, const struct engine_step *steps, size_t n)
 {
-	size_t	 i, first;
-
-	/* What runs, runs at one position: only its neighbours may join it. */
-	for (first = 0; first < n; first++) {
-		if (steps[first].state == STEP_RUNNING)
-			break;
-	}
-	for (i = 0; i < n; i++) {
-		if (!wanted(e, &steps[i]))
-			continue;
-		if (first == n || steps[i].position == steps[first].position)
-			return (int)i;
+	if (e->state != ENGINE_WORKING && e->state != ENGINE_TIDYING)
 		return -1;
-	}
-	return -1;
+	return first_wanted(e, steps, n);
 }
 
 void
 engine_start(struct engine *e, struct engine_step *steps, int i)
 {
 	steps[i].state = STEP_RUNNING;
-	steps[i].percent = 0;
 	e->running++;
 }
 
-/* ---- events -------------------------------------------------------------- */
+/* There may be thousands of items: do not look at those that ended again. */
+static void
+skip_ended(struct engine *e, const struct engine_step *steps, size_t n)
+{
+	while (e->from < n && steps[e->from].state != STEP_RUNNING &&
+	    steps[e->from].position == steps[e->at].position &&
+	    !wanted(e, &steps[e->from]))
+		e->from++;
+}
 
-/* Go on to the next state as long as nothing is left to do in this one. */
+/* ---- stages -------------------------------------------------------------- */
+
+static bool
+too_many(const struct stage *s, size_t failed, size_t all)
+{
+	double	 allowed = 0;
+
+	if (s->kind == STAGE_ALWAYS)
+		return false;
+	if (s->kind == STAGE_EACH && s->failures == FAILURES_ALLOW)
+		allowed = s->allowed_percent ?
+		    s->allowed * (double)all / 100 : s->allowed;
+	return (double)failed > allowed;
+}
+
+/*
+ * What the steps at AT and their neighbours come to when none of them runs or
+ * may be started; VERDICT_NONE: the job goes on.  NEXT is behind them.
+ */
+static enum engine_verdict
+outcome(const struct engine *e, const struct engine_step *steps, size_t n,
+    size_t at, size_t *next)
+{
+	size_t	 i, failed = 0, again = 0;
+
+	for (i = at; i < n && steps[i].position == steps[at].position; i++) {
+		failed += steps[i].state == STEP_FAILED;
+		again += steps[i].again;
+	}
+	*next = i;
+	if (i > at && too_many(stage_of(e, &steps[at]), failed, i - at))
+		return VERDICT_FAILED;
+	return again > 0 ? VERDICT_AGAIN : VERDICT_NONE;
+}
+
+bool
+engine_spoilt(const struct engine *e, const struct engine_step *steps,
+    size_t n)
+{
+	size_t	 at, next;
+
+	for (at = 0; at < n; at = next) {
+		if (outcome(e, steps, n, at, &next) == VERDICT_FAILED)
+			return true;
+	}
+	return false;
+}
+
+/* ---- the job ------------------------------------------------------------- */
+
+/* A step failed, and that ends the job at once. */
+#define JOB_SPOILT	ENGINE_EVENTS
+
+/* What is not named changes nothing; nothing leads back to ENGINE_WORKING. */
+static const struct move {
+	enum engine_state   to;
+	enum engine_verdict verdict;
+} moves[ENGINE_STATES][ENGINE_EVENTS + 1] = {
+	[ENGINE_WORKING] = {
+		[JOB_SPOILT]	= { ENGINE_STOPPING,	VERDICT_FAILED },
+		[JOB_CANCELS]	= { ENGINE_STOPPING,	VERDICT_STOPPED },
+		[JOB_LEAVES]	= { ENGINE_LEAVING,	VERDICT_NONE },
+		[JOB_HURRIES]	= { ENGINE_ENDING,	VERDICT_GIVEN_BACK },
+		[JOB_LOST]	= { ENGINE_ENDING,	VERDICT_LOST },
+	},
+	[ENGINE_LEAVING] = {
+		[JOB_SPOILT]	= { ENGINE_STOPPING,	VERDICT_FAILED },
+		[JOB_CANCELS]	= { ENGINE_STOPPING,	VERDICT_STOPPED },
+		[JOB_HURRIES]	= { ENGINE_ENDING,	VERDICT_GIVEN_BACK },
+		[JOB_LOST]	= { ENGINE_ENDING,	VERDICT_LOST },
+	},
+	[ENGINE_STOPPING] = {
+		[JOB_SPOILT]	= { ENGINE_STOPPING,	VERDICT_FAILED },
+		[JOB_CANCELS]	= { ENGINE_STOPPING,	VERDICT_STOPPED },
+		[JOB_HURRIES]	= { ENGINE_ENDING,	VERDICT_GIVEN_BACK },
+		[JOB_LOST]	= { ENGINE_ENDING,	VERDICT_LOST },
+	},
+	/* How the stages ended stands; only the job may be taken from us. */
+	[ENGINE_TIDYING] = {
+		[JOB_HURRIES]	= { ENGINE_ENDING,	VERDICT_NONE },
+		[JOB_LOST]	= { ENGINE_ENDING,	VERDICT_LOST },
+	},
+	[ENGINE_ENDING] = {
+		[JOB_SPOILT]	= { ENGINE_ENDING,	VERDICT_FAILED },
+		[JOB_CANCELS]	= { ENGINE_ENDING,	VERDICT_STOPPED },
+		[JOB_LOST]	= { ENGINE_ENDING,	VERDICT_LOST },
+	},
+};
+
+static void
+conclude(struct engine *e, enum engine_state state,
+    enum engine_verdict verdict)
+{
+	if (verdict > e->verdict)
+		e->verdict = verdict;
+	e->state = state;
+	if (state == ENGINE_TIDYING)
+		e->at = e->from = 0;
+}
+
+/* Nothing runs, nor may anything be started: go on to the next stage. */
+static void
+pass(struct engine *e, const struct engine_step *steps, size_t n)
+{
+	size_t			 next;
+	enum engine_verdict	 verdict = outcome(e, steps, n, e->at,
+				    &next);
+
+	if (e->state != ENGINE_TIDYING && verdict != VERDICT_NONE)
+		conclude(e, verdict == VERDICT_AGAIN ? ENGINE_OVER :
+		    ENGINE_TIDYING, verdict);
+	else if (next < n)
+		e->at = e->from = next;
+	else if (e->state == ENGINE_TIDYING)
+		conclude(e, ENGINE_OVER, VERDICT_NONE);
+	else
+		conclude(e, ENGINE_TIDYING, e->owes ? VERDICT_FAILED :
+		    VERDICT_DONE);
+}
+
+/* As long as nothing is left to do in a state or a stage, go on. */
 static unsigned int
 settle(struct engine *e, const struct engine_step *steps, size_t n)
 {
 	while (e->running == 0 && e->state != ENGINE_OVER &&
 	    engine_next(e, steps, n) == -1) {
-		switch (e->state) {
-		case ENGINE_WORKING:
-			e->verdict = e->owes ? VERDICT_FAILED : VERDICT_DONE;
-			e->state = ENGINE_TIDYING;
-			break;
-		case ENGINE_STOPPING:
-			e->state = tidies[e->verdict] ? ENGINE_TIDYING :
-			    ENGINE_OVER;
-			break;
-		default:
-			e->state = ENGINE_OVER;
-			break;
-		}
+		if (e->state == ENGINE_STOPPING)
+			conclude(e, ENGINE_TIDYING, VERDICT_NONE);
+		else if (e->state == ENGINE_ENDING)
+			conclude(e, ENGINE_OVER, VERDICT_NONE);
+		else if (e->state == ENGINE_LEAVING &&
+		    first_wanted(e, steps, n) != -1)
+			conclude(e, ENGINE_OVER, VERDICT_GIVEN_BACK);
+		else
+			pass(e, steps, n);
 	}
 	return e->state == ENGINE_OVER ? ENGINE_FINISH : 0;
 }
@@ -140,54 +287,64 @@ settle(struct engine *e, const struct engine_step *steps, size_t n)
 unsigned int
 engine_begin(struct engine *e, struct engine_step *steps, size_t n)
 {
-	size_t	 i;
+	struct engine_step	*s;
 
-	for (i = 0; i < n; i++) {
-		if (steps[i].state == STEP_DONE &&
-		    steps[i].kind != STAGE_ALWAYS)
-			continue;
-		steps[i].state = STEP_WAITING;
-		steps[i].percent = 0;
-	}
 	e->state = ENGINE_WORKING;
 	e->verdict = VERDICT_NONE;
 	e->running = 0;
-	if (e->crashes >= ENGINE_CRASHES) {
-		e->verdict = VERDICT_FAILED;
-		e->state = ENGINE_STOPPING;
+	e->at = e->from = 0;
+	for (s = steps; s < steps + n; s++) {
+		s->again = false;
+		if (stage_of(e, s)->kind == STAGE_ALWAYS)
+			s->state = STEP_WAITING;
+		else if (s->state != STEP_DONE)
+			s->state = exhausted(e, s) ? STEP_FAILED :
+			    STEP_WAITING;
 	}
+	if (job_aside(e->crashes, e->deaths))
+		conclude(e, ENGINE_STOPPING, VERDICT_FAILED);
 	return settle(e, steps, n);
+}
+
+/* Whether the end of a step leaves its neighbours nothing to do. */
+static bool
+spoils(const struct engine *e, const struct engine_step *s)
+{
+	const struct stage	*stage = stage_of(e, s);
+
+	return s->state == STEP_FAILED && (stage->kind == STAGE_ONCE ||
+	    (stage->kind == STAGE_EACH && stage->failures == FAILURES_STOP));
 }
 
 unsigned int
 engine_handle(struct engine *e, struct engine_step *steps, size_t n,
     enum engine_event event, int i)
 {
-	enum engine_verdict	 verdict;
-	unsigned int		 actions = 0;
+	enum engine_state	 state = e->state;
+	enum engine_verdict	 verdict = e->verdict;
+	const struct move	*m;
+	unsigned int		 what = event, actions = 0;
 
-	if (e->state == ENGINE_OVER)
+	if (state == ENGINE_OVER)
 		return 0;
 	if (event < JOB_CANCELS) {
 		e->running--;
-		steps[i].state = event == STEP_OK ? STEP_DONE :
-		    event == STEP_ENDED ? STEP_WAITING : STEP_FAILED;
+		end_step(e, &steps[i], event);
+		skip_ended(e, steps, n);
+		if (spoils(e, &steps[i]))
+			what = JOB_SPOILT;
 	}
-	if (event == JOB_LEAVES || event == JOB_LOST)
-		e->hurry = true;
-
-	verdict = bounded(e, verdicts[e->state][event]);
-	if (verdict > e->verdict)
-		e->verdict = verdict;
-	if (e->state == ENGINE_WORKING && e->verdict != VERDICT_NONE) {
-		e->state = ENGINE_STOPPING;
+	m = &moves[state][what];
+	if (m->to != ENGINE_WORKING)
+		conclude(e, m->to, m->verdict);
+	if (e->running > 0 && (e->state == ENGINE_STOPPING ||
+	    e->state == ENGINE_ENDING) &&
+	    (e->state != state || e->verdict != verdict))
 		actions = ENGINE_END_ALL;
-	} else if (e->hurry)
-		actions = ENGINE_END_ALL;
-	if (e->running == 0)
-		actions = 0;
 	return actions | settle(e, steps, n);
 }
+
+/* ---- ends of programs ---------------------------------------------------- */
 
 enum engine_event
 engine_judge(const struct child_end *end, bool rejected, bool retries)
@@ -218,21 +375,27 @@ engine_judge(const struct child_end *end, bool rejected, bool retries)
 }
 
 unsigned int
-engine_pause(unsigned int n, uint32_t random)
+engine_pause(const struct stage *s, unsigned int tries, uint32_t random)
 {
-	unsigned int	 most = ENGINE_PAUSE_S;
+	uint64_t	 pause = s->pause_s;
 
-	if (n < 9)
-		most = 2U << (n == 0 ? 0 : n - 1);
-	return most / 2 + random % (most / 2 + 1);
+	while (tries-- > 1 && pause < s->pause_most_s)
+		pause *= 2;
+	if (pause > s->pause_most_s)
+		pause = s->pause_most_s;
+	return (unsigned int)((pause + 1) / 2 + random % (pause / 2 + 1));
 }
 
 /* ---- how far, and how long ----------------------------------------------- */
 
+/* An item that failed for good is no work any more. */
 static double
-fraction(const struct engine_step *s)
+fraction(const struct engine_step *s, enum stage_kind kind)
 {
-	return s->state == STEP_DONE ? 1 : s->percent / 100;
+	if (s->state == STEP_DONE ||
+	    (s->state == STEP_FAILED && kind == STAGE_EACH))
+		return 1;
+	return s->percent / 100;
 }
 
 void
@@ -248,7 +411,7 @@ engine_progress(const struct pipeline *p, const struct engine_step *steps,
 		sum = 0;
 		items = done = 0;
 		for (; i < n && steps[i].position == stage; i++) {
-			sum += fraction(&steps[i]);
+			sum += fraction(&steps[i], p->stages[stage].kind);
 			done += steps[i].state == STEP_DONE;
 			items++;
 		}

@@ -692,6 +692,7 @@ leave(void *arg, int signo)
 	d->leaving = true;
 	loop_after(d->loop, STOP_MS, stop_late, d);
 	runs_leave(d->runs);
+	runs_hurry(d->runs);
 	leave_if_done(d);
 }
 

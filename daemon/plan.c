@@ -37,6 +37,8 @@ plan_row(const struct plan *plan, const struct part *p, struct step *s)
 	s->state = state->state;
 	s->percent = state->state == STEP_DONE ? 100 : state->percent;
 	s->attempt = p->attempt;
+	s->failures = state->failures;
+	s->crashes = state->crashes;
 	s->exit_status = -1;
 }
 
@@ -78,7 +80,6 @@ insert(struct plan *plan, unsigned int position, const char *item,
 	plan->parts[at] = p;
 	plan->states[at] = (struct engine_step){
 		.position = position,
-		.kind = plan->pipeline->stages[position].kind,
 		.state = STEP_WAITING
 	};
 	return p;
@@ -114,16 +115,21 @@ void
 plan_take(struct plan *plan, const struct step *steps, size_t n,
     struct outbox *outbox)
 {
-	unsigned int	 position;
-	struct part	*p;
-	size_t		 i, at;
+	struct engine_step	*state;
+	struct part		*p;
+	unsigned int		 position;
+	size_t			 i, at;
 
 	for (i = 0; i < n; i++) {
 		p = insert(plan, steps[i].position,
 		    steps[i].item[0] != '\0' ? steps[i].item : NULL,
 		    steps[i].args);
 		p->attempt = steps[i].attempt;
-		plan->states[p->at].state = steps[i].state;
+		state = &plan->states[p->at];
+		state->state = steps[i].state;
+		state->percent = steps[i].percent;
+		state->failures = steps[i].failures;
+		state->crashes = steps[i].crashes;
 	}
 	for (position = 0; position < plan->pipeline->nstages; position++) {
 		at = end_of(plan, position);

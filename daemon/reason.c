@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "jobstate.h"
 #include "said.h"
 #include "utf8.h"
 
@@ -46,7 +47,10 @@ reason_of(const struct pipeline *p, const struct stage *s,
 	said_last(said, last, sizeof(last));
 	duration(end->why == CHILD_SILENT ? p->silence_s : s->limit_s, time,
 	    sizeof(time));
-	if (event == STEP_REJECTED || event == STEP_AGAIN)
+	if (event == STEP_LOST)
+		snprintf(buf, size, "%s: the daemon that ran it was lost",
+		    s->name);
+	else if (event == STEP_REJECTED || event == STEP_AGAIN)
 		snprintf(buf, size, "%s", said->why);
 	else if (end->why == CHILD_UNSTARTED)
 		snprintf(buf, size, "%s: %s could not be started: %s: %s",
@@ -79,11 +83,22 @@ reason_final(enum engine_event event, unsigned int n, char *buf, size_t size)
 	char	 before[1024];
 
 	strlcpy(before, buf, sizeof(before));
-	if (event == STEP_AGAIN)
+	if (event == STEP_AGAIN || event == STEP_BROKEN || event == STEP_LATE)
 		snprintf(buf, size, "Given up after %u attempts: %s", n,
 		    before);
-	else if (event == STEP_CRASHED)
+	else if (event == STEP_CRASHED || event == STEP_LOST)
 		snprintf(buf, size, "Set aside after %u crashes: %s", n,
 		    before);
 	utf8_clean(buf);
+}
+
+void
+reason_aside(unsigned int crashes, unsigned int deaths, char *buf, size_t size)
+{
+	if (job_aside(crashes, 0))
+		snprintf(buf, size, "Set aside: it brought its daemon down %u "
+		    "times", crashes);
+	else
+		snprintf(buf, size, "Set aside: its daemon died %u times "
+		    "before any of it was done", deaths);
 }

@@ -310,12 +310,8 @@ refuse(struct run *r, const char *fmt, ...)
 static enum engine_verdict
 publish_last(struct run *r, enum engine_verdict verdict)
 {
-	char			 why[256] = "Its results cannot be noted";
-	const struct result	*owed = results_owed(&r->results);
+	char	 why[256] = "Its results cannot be noted";
 
-	if (verdict == VERDICT_FAILED && r->why[0] == '\0' && owed != NULL)
-		say(r->why, sizeof(r->why), "Result %s was named, but not "
-		    "stored", owed->name);
 	if (verdict != VERDICT_DONE || r->results.n == 0 ||
 	    r->results.token == r->job.token)
 		return verdict;
@@ -327,18 +323,24 @@ publish_last(struct run *r, enum engine_verdict verdict)
 	return VERDICT_FAILED;
 }
 
-/* Where the reason is that of a step, of this run or of one before. */
-static enum engine_verdict
+/* Where the reason is not known yet: a step, of this run or of one before. */
+static void
 explain(struct run *r, enum engine_verdict verdict)
 {
+	const struct result	*owed = results_owed(&r->results);
+
 	if (verdict == VERDICT_AGAIN)
 		strlcpy(r->why, r->again, sizeof(r->why));
-	if (verdict == VERDICT_FAILED && r->why[0] == '\0')
+	if (verdict != VERDICT_FAILED || r->why[0] != '\0')
+		return;
+	if (engine_spoilt(&r->engine, r->plan.states, r->plan.n))
 		failed_why(r->details, r->why, sizeof(r->why));
-	if (verdict == VERDICT_FAILED && r->why[0] == '\0')
+	else if (owed != NULL)
+		say(r->why, sizeof(r->why), "Result %s was named, but not "
+		    "stored", owed->name);
+	if (r->why[0] == '\0')
 		strlcpy(r->why, "One of its stages has failed",
 		    sizeof(r->why));
-	return verdict;
 }
 
 /* Nothing runs any more: carry out the verdict. */
@@ -354,13 +356,11 @@ finish(struct run *r)
 		[VERDICT_DONE]		= "completed",
 		[VERDICT_LOST]		= "lost: it is another's by now",
 	};
-	enum engine_verdict	 verdict = explain(r, publish_last(r,
-				    r->engine.verdict));
-	bool			 reason = r->why[0] != '\0' &&
-				    verdict > VERDICT_GIVEN_BACK &&
-				    verdict < VERDICT_DONE &&
-				    verdict != VERDICT_STOPPED;
+	enum engine_verdict	 verdict = publish_last(r, r->engine.verdict);
+	bool			 reason = verdict == VERDICT_AGAIN ||
+				    verdict == VERDICT_FAILED;
 
+	explain(r, verdict);
 	log_info("job %s: %s%s%s", r->id, words[verdict],
 	    reason ? ": " : "", reason ? r->why : "");
 	r->verdict = verdict;
@@ -445,8 +445,8 @@ keep(struct part *p, const struct said *said, char *why, size_t size)
 		}
 	}
 	if (said->stored.n > 0 && results_publish(&r->results, r->work.dir,
-	    r->all->tools.conf->root, &r->job.id, r->job.token, why) == -1) {
-		say(r->why, sizeof(r->why), "%s: %s", stage_of(p)->name, why);
+	    r->all->tools.conf->root, &r->job.id, r->job.token, what) == -1) {
+		say(why, size, "%s: %s", stage_of(p)->name, what);
 		return -1;
 	}
 	if ((said->results.n > 0 || said->stored.n > 0) &&
