@@ -43,6 +43,16 @@
 /* Every whole number up to here is exact in JSON, both ways. */
 #define NUMBER_LIMIT	9007199254740992.0
 
+/* The longest pause before a stage is tried again. */
+#define PAUSE_MOST_S	(365 DAYS)
+
+/* Most tries of a stage, and most of its items that may fail. */
+#define ATTEMPTS_MOST	100
+#define FAILURES_MOST	1000000
+
+/* What a stage does not say, the pipeline does. */
+#define UNSAID		UINT_MAX
+
 #define MANY		SIZE_MAX
 #define K		* UINT64_C(1024)
 #define DAYS		* UINT64_C(86400)
@@ -170,6 +180,45 @@ read_duration(struct parser *r, char **args, size_t n)
 		    (uintmax_t)(r->word->most / (1 DAYS)));
 	else
 		*to = value;
+}
+
+/* How long to wait before the second try, and before any, MOST may be NULL. */
+static bool
+take_pause(struct parser *r, const char *first, const char *most,
+    unsigned int *first_s, unsigned int *most_s)
+{
+	const char	*texts[] = { first, most };
+	unsigned int	*to[] = { first_s, most_s };
+	size_t		 i;
+
+	for (i = 0; i < 2 && texts[i] != NULL; i++) {
+		if (conf_duration(texts[i], to[i]) == -1) {
+			mistake(r, "%s: pause \"%s\" is not a duration as 10s,"
+			    " 5m or 2h", r->word->name, texts[i]);
+			return false;
+		}
+		if (*to[i] > PAUSE_MOST_S) {
+			mistake(r, "%s: pause %s is above the most, 365d",
+			    r->word->name, texts[i]);
+			return false;
+		}
+	}
+	if (most == NULL || *first_s <= *most_s)
+		return true;
+	mistake(r, "%s: the first pause, %s, is longer than the longest, %s",
+	    r->word->name, first, most);
+	return false;
+}
+
+static void
+read_pause(struct parser *r, char **args, size_t n)
+{
+	struct pipeline	*p = r->p;
+
+	take_pause(r, args[0], n > 1 ? args[1] : NULL, &p->pause_s,
+	    &p->pause_most_s);
+	if (p->pause_most_s < p->pause_s)
+		p->pause_most_s = p->pause_s;
 }
 
 static void
@@ -597,6 +646,142 @@ read_option(struct parser *r, char **args, size_t n)
 	p->options[p->noptions++] = o;
 }
 
+/* ---- settings of a stage ------------------------------------------------ */
+
+static bool
+take_attempts(struct parser *r, char *value, struct stage *s)
+{
+	uint64_t	 n;
+
+	if (conf_number(value, ATTEMPTS_MOST, &n) == 0 && n > 0) {
+		s->attempts = (unsigned int)n;
+		return true;
+	}
+	mistake(r, "%s: attempts \"%s\" is not a number from 1 to %d",
+	    r->word->name, value, ATTEMPTS_MOST);
+	return false;
+}
+
+/* "10s", or "10s,10m". */
+static bool
+take_stage_pause(struct parser *r, char *value, struct stage *s)
+{
+	char	*first = strsep(&value, ",");
+
+	return take_pause(r, first, value, &s->pause_s, &s->pause_most_s);
+}
+
+/* So many items, or so many percent of them. */
+static bool
+take_allowed(const char *text, struct stage *s)
+{
+	char		 number[NUMBER_MAX];
+	size_t		 len = strlen(text);
+	uint64_t	 n;
+
+	s->failures = FAILURES_ALLOW;
+	s->allowed_percent = len > 0 && text[len - 1] == '%';
+	if (!s->allowed_percent) {
+		if (conf_number(text, FAILURES_MOST, &n) == -1)
+			return false;
+		s->allowed = (double)n;
+		return true;
+	}
+	if (len > sizeof(number) ||
+	    strspn(text, "0123456789.") != len - 1)
+		return false;
+	strlcpy(number, text, len);
+	return read_double(number, &s->allowed) && s->allowed <= 100;
+}
+
+static bool
+take_failures(struct parser *r, char *value, struct stage *s)
+{
+	if (strcmp(value, "finish") == 0)
+		s->failures = FAILURES_FINISH;
+	else if (strcmp(value, "stop") == 0)
+		s->failures = FAILURES_STOP;
+	else if (!take_allowed(strcmp(value, "all") == 0 ? "100%" : value,
+	    s)) {
+		mistake(r, "%s: failures \"%s\" is not finish, stop, all, a"
+		    " number of items as 5, or a part of them as 5%%",
+		    r->word->name, value);
+		return false;
+	}
+	return true;
+}
+
+static bool
+take_kept(struct parser *r, char *value, struct stage *s)
+{
+	if (conf_boolean(value, &s->kept) == 0)
+		return true;
+	mistake(r, "%s: kept \"%s\" is not yes or no", r->word->name, value);
+	return false;
+}
+
+#define FITS(kind)	(1U << (kind))
+
+static const struct setting {
+	const char	*name;
+	bool		(*take)(struct parser *, char *, struct stage *);
+	unsigned int	 fits;		/* which kinds of stages */
+} settings[] = {
+	{ "attempts", take_attempts,	FITS(STAGE_ONCE) | FITS(STAGE_EACH) },
+	{ "pause",    take_stage_pause,	FITS(STAGE_ONCE) | FITS(STAGE_EACH) },
+	{ "failures", take_failures,	FITS(STAGE_EACH) },
+	{ "kept",     take_kept,	FITS(STAGE_EACH) },
+};
+
+#define NSETTINGS	(sizeof(settings) / sizeof(settings[0]))
+
+/* A program has no "=" in it, but for one with an absolute path. */
+static bool
+is_setting(const char *word)
+{
+	return word[0] != '/' && strchr(word, '=') != NULL;
+}
+
+static const struct setting *
+find_setting(struct parser *r, const char *name)
+{
+	const char	*names[NSETTINGS + 1] = { NULL }, *nearest;
+	size_t		 i;
+
+	for (i = 0; i < NSETTINGS; i++) {
+		names[i] = settings[i].name;
+		if (strcmp(settings[i].name, name) == 0)
+			return &settings[i];
+	}
+	nearest = conf_nearest(name, names);
+	mistake(r, "%s: unknown setting \"%s\"%s%s%s", r->word->name, name,
+	    nearest != NULL ? "; did you mean \"" : "",
+	    nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
+	return NULL;
+}
+
+/* NAME=VALUE; *SEEN has a bit per row of settings[]. */
+static bool
+take_setting(struct parser *r, char *word, struct stage *s, unsigned int *seen)
+{
+	const struct setting	*one;
+	char			*name = strsep(&word, "=");
+
+	if ((one = find_setting(r, name)) == NULL)
+		return false;
+	if ((one->fits & FITS(s->kind)) == 0) {
+		mistake(r, "%s: a stage of this kind has no %s", r->word->name,
+		    name);
+		return false;
+	}
+	if (*seen & 1U << (one - settings)) {
+		mistake(r, "%s: %s is given twice", r->word->name, name);
+		return false;
+	}
+	*seen |= 1U << (one - settings);
+	return one->take(r, word, s);
+}
+
 /* ---- stages ------------------------------------------------------------- */
 
 static void
@@ -695,12 +880,17 @@ check_order(struct parser *r, const struct stage *s)
 	return true;
 }
 
-/* ARGS are NAME SHARE LIMIT PROGRAM [ARGUMENT ...]. */
+/* ARGS are NAME SHARE LIMIT [SETTING=VALUE ...] PROGRAM [ARGUMENT ...]. */
 static void
 add_stage(struct parser *r, enum stage_kind kind, char **args, size_t n)
 {
 	struct pipeline	*p = r->p;
-	struct stage	 s = { .kind = kind, .network = r->network };
+	struct stage	 s = {
+		.kind = kind, .network = r->network, .attempts = UNSAID,
+		.pause_s = UNSAID, .pause_most_s = UNSAID
+	};
+	unsigned int	 seen = 0;
+	size_t		 i;
 	bool		 good;
 
 	if (!take_name(r, args[0], s.name))
@@ -708,12 +898,18 @@ add_stage(struct parser *r, enum stage_kind kind, char **args, size_t n)
 	good = check_order(r, &s);
 	good = take_share(r, args[1], &s.share) && good;
 	good = take_limit(r, args[2], &s.limit_s) && good;
-	good = check_program(r, args[3]) && good;
+	for (i = 3; i < n && is_setting(args[i]); i++)
+		good = take_setting(r, args[i], &s, &seen) && good;
+	if (i == n) {
+		mistake(r, "%s: no program", r->word->name);
+		return;
+	}
+	good = check_program(r, args[i]) && good;
 	if (!good)
 		return;
 	strlcpy(s.phase, r->phase[0] != '\0' ? r->phase : s.name,
 	    sizeof(s.phase));
-	s.argv = copy_words(args + 3, n - 3);
+	s.argv = copy_words(args + i, n - i);
 	p->stages = xreallocarray(p->stages, p->nstages + 1,
 	    sizeof(*p->stages));
 	p->stages[p->nstages++] = s;
@@ -739,7 +935,8 @@ read_always(struct parser *r, char **args, size_t n)
 
 /* ---- lines -------------------------------------------------------------- */
 
-#define STAGE_USAGE	"NAME SHARE LIMIT PROGRAM [ARGUMENT ...]"
+#define STAGE_USAGE	"NAME SHARE LIMIT [SETTING=VALUE ...] PROGRAM" \
+			" [ARGUMENT ...]"
 #define AT(member)	offsetof(struct pipeline, member)
 
 static const struct word words[] = {
@@ -747,7 +944,8 @@ static const struct word words[] = {
 	{ "accept",	"TYPE ...",	  1, MANY, read_accept, true },
 	{ "queue",	"NAME",		  1, 1, read_queue },
 	{ "attempts",	"NUMBER",	  1, 1, read_count, false,
-	    AT(attempts), 1, 100 },
+	    AT(attempts), 1, ATTEMPTS_MOST },
+	{ "pause",	"FIRST [MOST]",	  1, 2, read_pause },
 	{ "retain",	"DURATION",	  1, 1, read_duration, false,
 	    AT(retain_s), 1, 36500 DAYS },
 	{ "silence",	"DURATION",	  1, 1, read_duration, false,
@@ -955,6 +1153,19 @@ free_one(struct pipeline *p)
 	free(p);
 }
 
+/* What a stage does not say.  One that is always run is never tried again. */
+static void
+complete(const struct pipeline *p, struct stage *s)
+{
+	if (s->attempts == UNSAID)
+		s->attempts = s->kind == STAGE_ALWAYS ? 1 : p->attempts;
+	if (s->pause_s == UNSAID)
+		s->pause_s = p->pause_s;
+	if (s->pause_most_s == UNSAID)
+		s->pause_most_s = p->pause_most_s > s->pause_s ?
+		    p->pause_most_s : s->pause_s;
+}
+
 /* What only shows when all lines are read. */
 static void
 finish(struct parser *r)
@@ -967,6 +1178,7 @@ finish(struct parser *r)
 	if (p->title == NULL)
 		p->title = xstrdup(p->name);
 	for (i = 0; i < p->nstages; i++) {
+		complete(p, &p->stages[i]);
 		sum += p->stages[i].share;
 		if (p->stages[i].kind == STAGE_ONCE)
 			once = true;

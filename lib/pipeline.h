@@ -10,7 +10,7 @@
  *	phase	counting
  *	#	name	share	limit	program
  *	stage	count	90	5m	count-words --all
- *	each	page	10	1m	check-page
+ *	each	page	10	1m	failures=5% check-page
  *	always	tidy	0	1m	remove-scratch
  *
  * The programs never compare the name of a pipeline, a stage or a phase.

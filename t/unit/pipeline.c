@@ -23,6 +23,9 @@
 /* The least that is a pipeline. */
 #define STAGE	"stage a 1 1m work\n"
 
+/* One that lacks settings and a program. */
+#define EACH	STAGE "each b 1 1m "
+
 static char	 dir[] = "/tmp/millrace-pipeline-XXXXXX";
 static char	 stages[64], path[64], program[80];
 static char	 said[64 * 1024];
@@ -93,6 +96,11 @@ initial_values(void **state)
 	assert_string_equal(p->stages[0].phase, "a");
 	assert_true(p->stages[0].share == 100);
 	assert_false(p->stages[0].network);
+	assert_int_equal(p->stages[0].attempts, 3);
+	assert_int_equal(p->stages[0].pause_s, 2);
+	assert_int_equal(p->stages[0].pause_most_s, 600);
+	assert_int_equal(p->stages[0].failures, FAILURES_FINISH);
+	assert_false(p->stages[0].kept);
 	pipeline_free(all);
 }
 
@@ -174,6 +182,74 @@ reads_all_words(void **state)
 	pipeline_free(all);
 }
 
+/* Of stage "b", whose line has SETTINGS in it, below and above others. */
+static void
+a_stage_says_how_often_and_what_failures_do(void **state)
+{
+	static const struct {
+		const char	*kind, *settings, *top;
+		struct stage	 want;
+	} cases[] = {
+		{ "each", "", "", { .attempts = 3, .pause_s = 2,
+		    .pause_most_s = 600 }},
+		{ "each", "", "attempts 7\npause 5\n", { .attempts = 7,
+		    .pause_s = 5, .pause_most_s = 600 }},
+		{ "each", "", "pause 5s 5s\n", { .attempts = 3, .pause_s = 5,
+		    .pause_most_s = 5 }},
+		{ "each", "", "pause 1h\n", { .attempts = 3, .pause_s = 3600,
+		    .pause_most_s = 3600 }},
+		{ "stage", "attempts=1 pause=0,0", "attempts 7\npause 5\n",
+		    { .attempts = 1, .pause_s = 0, .pause_most_s = 0 }},
+		{ "stage", "pause=1m", "pause 2s 30s\n", { .attempts = 3,
+		    .pause_s = 60, .pause_most_s = 60 }},
+		{ "stage", "pause=10s", "pause 2s 30s\n", { .attempts = 3,
+		    .pause_s = 10, .pause_most_s = 30 }},
+		{ "each", "pause=10s,1h attempts=100", "", { .attempts = 100,
+		    .pause_s = 10, .pause_most_s = 3600 }},
+		{ "always", "", "attempts 7\n", { .attempts = 1, .pause_s = 2,
+		    .pause_most_s = 600 }},
+		{ "each", "failures=finish kept=no", "", { .attempts = 3,
+		    .pause_s = 2, .pause_most_s = 600 }},
+		{ "each", "failures=stop", "", { .attempts = 3, .pause_s = 2,
+		    .pause_most_s = 600, .failures = FAILURES_STOP }},
+		{ "each", "failures=all kept=yes", "", { .attempts = 3,
+		    .pause_s = 2, .pause_most_s = 600,
+		    .failures = FAILURES_ALLOW, .allowed = 100,
+		    .allowed_percent = true, .kept = true }},
+		{ "each", "failures=12", "", { .attempts = 3, .pause_s = 2,
+		    .pause_most_s = 600, .failures = FAILURES_ALLOW,
+		    .allowed = 12 }},
+		{ "each", "'failures=2.5%'", "", { .attempts = 3, .pause_s = 2,
+		    .pause_most_s = 600, .failures = FAILURES_ALLOW,
+		    .allowed = 2.5, .allowed_percent = true }},
+	};
+	struct pipelines	*all;
+	const struct stage	*s, *want;
+	char			 text[256];
+	size_t			 i;
+
+	(void)state;
+	for (i = 0; i < N(cases); i++) {
+		want = &cases[i].want;
+		snprintf(text, sizeof(text), STAGE "%s b 1 1m %s work x=y\n%s",
+		    cases[i].kind, cases[i].settings, cases[i].top);
+		print_message("# %s %s\n", cases[i].kind, cases[i].settings);
+		all = load(text);
+		assert_string_equal(said, "");
+		s = &all->list[0]->stages[1];
+		assert_string_equal(s->argv[0], "work");
+		assert_string_equal(s->argv[1], "x=y");
+		assert_int_equal(s->attempts, want->attempts);
+		assert_int_equal(s->pause_s, want->pause_s);
+		assert_int_equal(s->pause_most_s, want->pause_most_s);
+		assert_int_equal(s->failures, want->failures);
+		assert_true(s->allowed == want->allowed);
+		assert_int_equal(s->allowed_percent, want->allowed_percent);
+		assert_int_equal(s->kept, want->kept);
+		pipeline_free(all);
+	}
+}
+
 static void
 names_mistakes(void **state)
 {
@@ -220,6 +296,39 @@ names_mistakes(void **state)
 		{ STAGE "attempts 0\n",
 		    ":2: attempts: \"0\" is not a number from 1 to 100" },
 		{ STAGE "attempts x\n", ":2: attempts: \"x\" is not a number" },
+		{ STAGE "pause x\n", ":2: pause: pause \"x\" is not a duration" },
+		{ STAGE "pause 5s 1x\n", ":2: pause: pause \"1x\" is not a" },
+		{ STAGE "pause 366d\n", "pause 366d is above the most, 365d" },
+		{ STAGE "pause 1m 10s\n",
+		    "the first pause, 1m, is longer than the longest, 10s" },
+		{ EACH "attempts=0 work\n",
+		    ":2: each: attempts \"0\" is not a number from 1 to 100" },
+		{ EACH "attempts= work\n", "attempts \"\" is not a number" },
+		{ EACH "attempts=101 work\n", "attempts \"101\" is not a" },
+		{ EACH "pause=1m, work\n", "pause \"\" is not a duration" },
+		{ EACH "pause=1m,1s work\n",
+		    "the first pause, 1m, is longer than the longest, 1s" },
+		{ EACH "pause=1,2,3 work\n", "pause \"2,3\" is not a" },
+		{ EACH "failures=-1 work\n",
+		    "failures \"-1\" is not finish, stop, all, a number" },
+		{ EACH "failures=101% work\n", "failures \"101%\" is not" },
+		{ EACH "failures=% work\n", "failures \"%\" is not" },
+		{ EACH "failures=1.5 work\n", "failures \"1.5\" is not" },
+		{ EACH "failures=1.5.2% work\n", "\"1.5.2%\" is not" },
+		{ EACH "failures= work\n", "failures \"\" is not" },
+		{ EACH "kept=maybe work\n",
+		    ":2: each: kept \"maybe\" is not yes or no" },
+		{ EACH "kept=yes kept=no work\n", "kept is given twice" },
+		{ EACH "keep=yes work\n",
+		    "unknown setting \"keep\"; did you mean \"kept\"?" },
+		{ EACH "colour=red work\n", "unknown setting \"colour\"\n" },
+		{ EACH "kept=yes\n", ":2: each: no program" },
+		{ STAGE "stage b 1 1m kept=yes work\n",
+		    ":2: stage: a stage of this kind has no kept" },
+		{ STAGE "stage b 1 1m failures=all work\n",
+		    "a stage of this kind has no failures" },
+		{ STAGE "always b 1 1m attempts=2 work\n",
+		    ":2: always: a stage of this kind has no attempts" },
 		{ STAGE "retain 0\n", ":2: retain: 0 is not from 1s" },
 		{ STAGE "retain ever\n", ":2: retain: \"ever\" is not a" },
 		{ STAGE "size 1x\n", ":2: size: \"1x\" is not a size" },
@@ -545,6 +654,7 @@ main(void)
 	const struct CMUnitTest	 tests[] = {
 		cmocka_unit_test(initial_values),
 		cmocka_unit_test(reads_all_words),
+		cmocka_unit_test(a_stage_says_how_often_and_what_failures_do),
 		cmocka_unit_test(names_mistakes),
 		cmocka_unit_test(names_all_mistakes_of_a_file),
 		cmocka_unit_test(survives_rubbish),
