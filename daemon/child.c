@@ -18,6 +18,8 @@
 #include <sys/prctl.h>
 #include <sys/queue.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -37,6 +39,7 @@
 #include <linux/sched.h>
 
 #include "bounds.h"
+#include "forks.h"
 #include "log.h"
 #include "loop.h"
 #include "proc.h"
@@ -233,6 +236,7 @@ run(const struct sandbox *sb, const struct child_spec *spec, int output,
 	};
 	const char		*wall;
 	sigset_t		 none;
+	int			 listener;
 
 	setsid();
 	umask(022);
@@ -242,8 +246,10 @@ run(const struct sandbox *sb, const struct child_spec *spec, int output,
 		return "limits";
 	if (set_descriptors(output, report, error) == -1)
 		return "descriptors";
-	if ((wall = sandbox_enter(sb, &need)) != NULL)
+	if ((wall = sandbox_enter(sb, &need, &listener)) != NULL)
 		return wall;
+	if (listener != -1 && forks_pass(*error, listener) == -1)
+		return "listener";
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	sigemptyset(&none);
 	reset_signals(&none);
@@ -258,6 +264,7 @@ struct keeper {
 	const struct child_spec *spec;
 	const struct sandbox *sandbox;
 	int		 output, report, end;
+	int		 forks;		/* they are asked for here; or -1 */
 	pid_t		 program;
 	uint64_t	 late_at;	/* its time is over */
 	uint64_t	 kill_at;	/* 0: it was not told to end */
@@ -384,7 +391,8 @@ end_all(void)
 static uint64_t
 next_look(const struct keeper *k, uint64_t now)
 {
-	uint64_t	 at = now + BOUNDS_MS, until = atomic_load(fence);
+	uint64_t	 at = now + (k->bounds.asked ? BOUNDS_MS :
+			    BOUNDS_UNASKED_MS), until = atomic_load(fence);
 
 	if (until != 0 && until < at)
 		at = until;
@@ -397,31 +405,55 @@ next_look(const struct keeper *k, uint64_t now)
 
 /* That the daemon sends along with TERM, ms. */
 static uint64_t
-grace(const siginfo_t *info)
+grace(const struct signalfd_siginfo *info)
 {
-	return info->si_code == SI_QUEUE && info->si_value.sival_int >= 0 ?
-	    (uint64_t)info->si_value.sival_int : CHILD_GRACE_MS;
+	return info->ssi_code == SI_QUEUE && info->ssi_int >= 0 ?
+	    (uint64_t)info->ssi_int : CHILD_GRACE_MS;
 }
 
 static void
+take_signals(struct keeper *k, int fd, uint64_t now)
+{
+	struct signalfd_siginfo	 info;
+
+	while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGTERM)
+			tell(k, CHILD_TOLD, now + grace(&info));
+		else if (info.ssi_signo == SIGUSR1)
+			tell_now(k, CHILD_TOLD, now);
+	}
+}
+
+/* A tree that is to be killed shall not grow: its forks get no answer. */
+static void
+answer(struct keeper *k, short events, uint64_t now)
+{
+	if (k->kill_at != 0 && now >= k->kill_at)
+		k->forks = -1;
+	else if ((events & POLLIN) == 0)
+		k->forks = events == 0 ? k->forks : -1;
+	else if (bounds_full(&k->bounds, k->result.what))
+		tell_now(k, CHILD_OVER, now);
+	else
+		forks_allow(k->forks);
+}
+
+/* Until the program has ended: then the rest has to as well. */
+static void
 watch(struct keeper *k, const sigset_t *set)
 {
-	struct timespec	 wait;
-	siginfo_t	 info;
-	uint64_t	 now, until;
-	int		 signo;
+	struct pollfd	 p[2] = { { .events = POLLIN }, { .events = POLLIN } };
+	uint64_t	 now;
 
+	p[0].fd = signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC);
 	do {
+		p[1].fd = k->forks;
+		p[0].revents = p[1].revents = 0;
 		now = loop_now();
-		until = next_look(k, now);
-		wait.tv_sec = (time_t)((until - now) / 1000);
-		wait.tv_nsec = (long)((until - now) % 1000) * 1000000;
-		signo = sigtimedwait(set, &info, &wait);
+		poll(p, 2, (int)(next_look(k, now) - now));
 		now = loop_now();
-		if (signo == SIGTERM)
-			tell(k, CHILD_TOLD, now + grace(&info));
-		else if (signo == SIGUSR1)
-			tell_now(k, CHILD_TOLD, now);
+		take_signals(k, p[0].fd, now);
+		answer(k, p[1].revents, now);
 		look(k, now);
 	} while (!reap(k));
 	end_all();
@@ -456,48 +488,64 @@ hold_directory(const char *path)
 	return fd;
 }
 
+/* What its program sends before it is one.  0, or -1: it does not become one. */
+static int
+hear_start(struct keeper *k, int socket)
+{
+	ssize_t	 n;
+
+	k->forks = -1;
+	do
+		n = forks_receive(socket, &k->result, sizeof(k->result),
+		    &k->forks);
+	while (n > 0 && n < (ssize_t)sizeof(k->result));
+	if (n > 0)
+		return -1;
+	/* Nothing more comes when exec succeeds. */
+	k->bounds.asked = k->forks != -1;
+	memset(&k->result, 0, sizeof(k->result));
+	k->result.why = CHILD_EXITED;
+	return 0;
+}
+
+static int
+cannot(struct keeper *k, const char *what)
+{
+	k->result.why = CHILD_UNSTARTED;
+	k->result.error = errno;
+	strlcpy(k->result.what, what, sizeof(k->result.what));
+	return -1;
+}
+
 /* Start the program; 0, or -1 with the result filled in. */
 static int
 launch(struct keeper *k)
 {
 	const char	*what;
-	int		 error[2];
-	ssize_t		 n;
+	int		 error[2], rc;
 
-	k->result.why = CHILD_UNSTARTED;
-	if ((k->bounds.dir = hold_directory(k->spec->dir)) == -1) {
-		k->result.error = errno;
-		strlcpy(k->result.what, "working directory",
-		    sizeof(k->result.what));
-		return -1;
-	}
+	if ((k->bounds.dir = hold_directory(k->spec->dir)) == -1)
+		return cannot(k, "working directory");
 	if (!child_trusted()) {
 		k->result.why = CHILD_FENCED;
 		return -1;
 	}
 	bounds_begin(&k->bounds, loop_now());
-	if (pipe2(error, O_CLOEXEC) == -1 || (k->program = fork()) == -1) {
-		k->result.error = errno;
-		strlcpy(k->result.what, "fork", sizeof(k->result.what));
-		return -1;
-	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, error) ==
+	    -1 || (k->program = fork()) == -1)
+		return cannot(k, "fork");
 	if (k->program == 0) {
 		what = run(k->sandbox, k->spec, k->output, k->report,
 		    &error[IN]);
-		k->result.error = errno;
-		strlcpy(k->result.what, what, sizeof(k->result.what));
+		cannot(k, what);
 		_exit(write(error[IN], &k->result, sizeof(k->result)) == -1);
 	}
 	close(error[IN]);
 	close(k->output);
 	close(k->report);
-	/* Nothing comes when exec succeeds. */
-	n = read(error[OUT], &k->result, sizeof(k->result));
+	rc = hear_start(k, error[OUT]);
 	close(error[OUT]);
-	if (n == (ssize_t)sizeof(k->result))
-		return -1;
-	k->result.why = CHILD_EXITED;
-	return 0;
+	return rc;
 }
 
 /* The signals that a keeper waits for. */
@@ -516,10 +564,11 @@ keeper_signals(void)
 static void __attribute__((noreturn))
 keep(struct keeper *k, uid_t uid, gid_t gid)
 {
-	int		 fds[] = { k->output, k->report, k->end };
+	int		 fds[] = { k->output, k->report, k->end,
+			     k->spec->hold };
 	sigset_t	 set = keeper_signals();
 
-	close_others(fds, sizeof(fds) / sizeof(fds[0]));
+	close_others(fds, k->spec->hold > 0 ? 4 : 3);
 	reset_signals(&set);
 	setpgid(0, 0);			/* the terminal's ^C is not for us */
 	prctl(PR_SET_PDEATHSIG, spaces & CLONE_NEWPID ? SIGKILL : SIGUSR1, 0,
@@ -969,12 +1018,10 @@ child_init(struct loop *l)
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);	/* end_orphans */
 	counts_pids = (spaces & CLONE_NEWPID) != 0 && geteuid() == 0 &&
 	    kernel_counts();
-	snprintf(about, sizeof(about), "%s, %s, %s",
+	snprintf(about, sizeof(about), "%s, %s",
 	    spaces & CLONE_NEWPID ? "pid namespace" : "NO pid namespace",
 	    spaces & CLONE_NEWNET ? "network namespace" :
-	    "NO network namespace",
-	    geteuid() != 0 || counts_pids ? "bounded processes" :
-	    "counted processes");
+	    "NO network namespace");
 }
 
 const char *

@@ -49,6 +49,8 @@ struct child_spec {
 	uint64_t	  written;	/* bytes of one file, and that all
 					   files in DIR may grow by; 0: any */
 	bool		  network;
+	int		  hold;		/* open, with a lock that is held for
+					   as long as the program; 0: none */
 };
 
 /* Why a program ended. */

@@ -138,7 +138,8 @@ task_start(struct tasks *all, const struct task_job *job,
 		.limit_s = step->stage->limit_s,
 		.silence_s = job->pipeline->silence_s,
 		.memory = job->pipeline->memory, .written = room(all, job),
-		.network = step->stage->network
+		.network = step->stage->network,
+		.hold = job->work->hold
 	};
 
 	t->all = all;

@@ -98,6 +98,50 @@ work_input(const struct work *w, const char *root, const struct uuid *upload)
 	return rc;
 }
 
+int
+work_join(struct work *w, const char *root, const struct uuid *job)
+{
+	struct stat	 st;
+	char		 path[FILE_PATH];
+
+	file_work_path(job, path);
+	if (w->path == NULL)
+		xasprintf(&w->path, "%s/%s", root, path);
+	/* Anew each time: it may have been removed, and made again. */
+	if ((w->hold = open(w->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+	    O_CLOEXEC)) == -1) {
+		w->hold = 0;
+		if (errno != ENOENT)
+			log_warn("%s", w->path);
+		return -1;
+	}
+	if (flock(w->hold, LOCK_SH | LOCK_NB) == -1 ||
+	    fstat(w->hold, &st) == -1 || st.st_nlink == 0) {
+		work_release(w);
+		return 1;
+	}
+	/* Not a copy: that would have the lock too. */
+	if (w->dir == -1) {
+		if ((w->dir = openat(w->hold, ".", O_RDONLY | O_DIRECTORY |
+		    O_CLOEXEC)) == -1) {
+			log_warn("%s", w->path);
+			work_release(w);
+			return -1;
+		}
+		open_log(w);
+	}
+	return 0;
+}
+
+/* What was started meanwhile has copies of it, and so the lock. */
+void
+work_release(struct work *w)
+{
+	if (w->hold > 0)
+		close(w->hold);
+	w->hold = 0;
+}
+
 void
 work_log(struct work *w, const char *data, size_t len)
 {
@@ -119,6 +163,7 @@ work_log(struct work *w, const char *data, size_t len)
 void
 work_close(struct work *w)
 {
+	work_release(w);
 	if (w->log != -1)
 		close(w->log);
 	if (w->dir != -1)

@@ -31,6 +31,7 @@ struct work {
 	bool		 fresh;		/* it was made by work_open */
 	int		 log;		/* -1: cannot be written */
 	uint64_t	 log_left;	/* bytes */
+	int		 hold;		/* open, and locked by work_join; 0 */
 };
 
 /*
@@ -38,12 +39,19 @@ struct work {
  *		there, try again; -1 (said).  Fill *W with WORK_NONE before.
  * work_input	Give it the upload ID as its input.  0; 1: there is no such
  *		file; -1 (said).
+ * work_join	For a daemon that helps the one that runs the job, before it
+ *		takes an item; again before it takes more.  It has to be there.
+ *		0: nobody begins another run of the job, until work_release and
+ *		the programs that were started meanwhile have ended; 1: somebody
+ *		does just now; -1: it is not there.
  * work_log	Append to its log.
  */
 #define WORK_NONE	((struct work){ .dir = -1, .log = -1 })
 int	work_open(struct work *, const char *root, const struct uuid *job);
 int	work_input(const struct work *, const char *root,
 	    const struct uuid *upload);
+int	work_join(struct work *, const char *root, const struct uuid *job);
+void	work_release(struct work *);
 void	work_log(struct work *, const char *, size_t);
 void	work_close(struct work *);
 
