@@ -56,7 +56,8 @@
 struct run {
 	TAILQ_ENTRY(run) entry;
 	struct runs	*all;
-	struct job	 job;		/* as it was claimed */
+	struct job	 job;		/* as it was claimed; and its stage and
+					   percentages, as clients see them */
 	char		 id[UUID_TEXT];
 	struct set	*set;
 	const struct pipeline *pipeline;	/* NULL: not known here */
@@ -149,6 +150,22 @@ name_of(const struct part *p)
 
 /* ---- telling clients ----------------------------------------------------- */
 
+/* What was lost with a daemon is done again, but clients never see less. */
+static void
+never_less(struct run *r, struct job_news *n)
+{
+	struct job	*seen = &r->job;
+
+	if (n->progress < seen->progress)
+		n->progress = seen->progress;
+	if (strcmp(n->stage, seen->stage) == 0 &&
+	    n->stage_progress < seen->stage_progress)
+		n->stage_progress = seen->stage_progress;
+	strlcpy(seen->stage, n->stage, sizeof(seen->stage));
+	seen->progress = n->progress;
+	seen->stage_progress = n->stage_progress;
+}
+
 static void
 compose(struct run *r, struct job_news *n)
 {
@@ -178,6 +195,7 @@ compose(struct run *r, struct job_news *n)
 	n->progress = p.total;
 	n->items_done = p.items_done;
 	n->items_total = p.items_total;
+	never_less(r, n);
 	if (r->engine.state == ENGINE_WORKING)
 		n->eta_s = engine_eta(&r->pace, p.total, loop_now());
 }

@@ -572,90 +572,117 @@ jobs_cancel(struct req *r)
 /* Where a job is to begin again. */
 struct again {
 	const struct job *job;
-	int		  position;	/* -1: at what is not done */
+	const struct pipeline *pipeline;
+	unsigned int	  position;	/* of the stage */
+	bool		  all;		/* also what is done of it, and after */
 };
+
+/*
+ * Behind this position no items are kept: all that name them run again.  Those
+ * of the first "each" may have been named by a stage that stays done.
+ */
+static unsigned int
+keep_items(const struct again *again)
+{
+	unsigned int	 i = again->position;
+
+	while (i > 0 && i < again->pipeline->nstages &&
+	    again->pipeline->stages[i].kind != STAGE_EACH)
+		i++;
+	return i;
+}
 
 static int
 reset_steps(struct db *db, void *arg)
 {
 	const struct again	*again = arg;
 
-	return again->position == -1 ? step_resume(db, &again->job->id) :
-	    step_reset(db, &again->job->id, (unsigned int)again->position);
+	if (again->all)
+		return step_reset(db, &again->job->id, again->position,
+		    keep_items(again));
+	return step_resume(db, &again->job->id, again->position);
 }
 
-/* The share of the stages that stay done, in percent. */
+/* The share of what stays done, in percent. */
 static double
-done_already(const struct pipeline *p, const struct step *steps, int n,
-    const struct again *again)
+done_already(const struct step *steps, int n, const struct again *again)
 {
-	double	 done = 0;
-	int	 i;
+	const struct pipeline	*p = again->pipeline;
+	unsigned int		 position, done, all;
+	double			 sum = 0;
+	int			 i = 0;
 
-	for (i = 0; i < n; i++) {
-		if (steps[i].position >= p->nstages ||
-		    steps[i].item[0] != '\0' || steps[i].state != STEP_DONE)
-			continue;
-		if (again->position == -1 ||
-		    steps[i].position < (unsigned int)again->position)
-			done += p->stages[steps[i].position].share;
+	for (position = 0; position < p->nstages; position++) {
+		if (again->all && position >= again->position)
+			break;
+		done = all = 0;
+		for (; i < n && steps[i].position == position; i++, all++)
+			done += steps[i].state == STEP_DONE;
+		if (all > 0)
+			sum += p->stages[position].share * done / all;
 	}
-	return done;
+	return sum;
 }
 
-/* "from" of the body: a stage, or "start". */
 static int
-read_from(struct req *r, const struct pipeline *p, struct again *again)
+find_stage(const struct pipeline *p, const char *name)
 {
-	struct json_object	*o;
-	const char		*from;
-	size_t			 i;
-	int			 status;
+	size_t	 i;
 
-	again->position = -1;
-	if (r->length <= 0)
-		return 0;
-	if ((status = reply_body(r, &o)) != 0)
-		return status;
-	if ((from = reply_string(r, o, "from", PIPELINE_NAME, REPLY_OPTIONAL))
-	    == NULL)
-		return 400;
-	if (from[0] == '\0')
-		return 0;
-	if (strcmp(from, "start") == 0) {
-		again->position = 0;
-		return 0;
-	}
 	for (i = 0; i < p->nstages; i++) {
-		if (strcmp(p->stages[i].name, from) == 0) {
-			again->position = (int)i;
-			return 0;
-		}
+		if (strcmp(p->stages[i].name, name) == 0)
+			return (int)i;
 	}
-	return req_fail(r, 400, "from: \"%s\" is no stage of \"%s\"", from,
-	    p->name);
+	return -1;
+}
+
+/* "from" of the body: a stage, or "start"; else the stage that failed.  Of a
+   cancelled job nothing is kept. */
+static int
+read_from(struct req *r, struct again *again)
+{
+	const struct pipeline	*p = again->pipeline;
+	struct json_object	*o;
+	const char		*from = "";
+	int			 at, status;
+
+	if (r->length > 0) {
+		if ((status = reply_body(r, &o)) != 0)
+			return status;
+		if ((from = reply_string(r, o, "from", PIPELINE_NAME,
+		    REPLY_OPTIONAL)) == NULL)
+			return 400;
+	}
+	again->all = from[0] != '\0' || again->job->state == JOB_CANCELLED;
+	at = find_stage(p, again->all ? from : again->job->stage);
+	if (at == -1 && from[0] != '\0' && strcmp(from, "start") != 0)
+		return req_fail(r, 400, "from: \"%s\" is no stage of \"%s\"",
+		    from, p->name);
+	again->position = at == -1 || again->job->state == JOB_CANCELLED ? 0 :
+	    (unsigned int)at;
+	return 0;
 }
 
 int
 jobs_retry(struct req *r)
 {
-	const struct pipeline	*p;
-	enum job_state		 now;
-	struct again		 again;
-	struct step		*steps;
-	struct job		 job;
-	int			 granted, n, status;
+	enum job_state	 now;
+	struct again	 again;
+	struct step	*steps;
+	struct job	 job;
+	int		 granted, n, status;
 
 	if ((status = own_job(r, &job)) != 0)
 		return status;
-	if ((p = pipeline_find(r->site->pipelines, job.pipeline)) == NULL)
+	again.job = &job;
+	again.pipeline = pipeline_find(r->site->pipelines, job.pipeline);
+	if (again.pipeline == NULL)
 		return req_fail(r, 409, "pipeline: \"%s\" is gone",
 		    job.pipeline);
-	again.job = &job;
-	if ((status = read_from(r, p, &again)) != 0 ||
+	if ((status = read_from(r, &again)) != 0 ||
 	    (status = read_steps(r, &job, &steps, &n)) != 0)
 		return status;
-	granted = job_retry(r->site->db, &job.id, done_already(p, steps, n,
+	granted = job_retry(r->site->db, &job.id, done_already(steps, n,
 	    &again), reset_steps, &again, &now);
 	if (granted != 1)
 		return refused(r, granted, now, "run again");

@@ -107,24 +107,26 @@ step_save(struct db *db, const struct uuid *job, const struct step *step)
 	" exit_status = NULL, output = NULL," NOT_LENT " WHERE job_id = ?"
 
 int
-step_reset(struct db *db, const struct uuid *job, unsigned int position)
+step_reset(struct db *db, const struct uuid *job, unsigned int position,
+    unsigned int keep)
 {
 	static const char	 items[] =
 	    "DELETE FROM step WHERE job_id = ? AND position > ? AND item <> ''";
 	static const char	 rest[] = WAIT_AGAIN " AND position >= ?";
 
-	if (db_exec(db, items, "Iu", job, (uint64_t)position) == -1 ||
+	if (db_exec(db, items, "Iu", job, (uint64_t)keep) == -1 ||
 	    db_exec(db, rest, "Iu", job, (uint64_t)position) == -1)
 		return -1;
 	return 0;
 }
 
 int
-step_resume(struct db *db, const struct uuid *job)
+step_resume(struct db *db, const struct uuid *job, unsigned int position)
 {
-	static const char	 sql[] = WAIT_AGAIN " AND state <> 'done'";
+	static const char	 sql[] =
+	    WAIT_AGAIN " AND state <> 'done' AND position >= ?";
 
-	return db_exec(db, sql, "I", job) == -1 ? -1 : 0;
+	return db_exec(db, sql, "Iu", job, (uint64_t)position) == -1 ? -1 : 0;
 }
 
 int

@@ -49,16 +49,18 @@ enum step_state	 step_state_parse(const char *);
  *		output; a new attempt starts now.  One that is lent under its
  *		token is not lent any more; one lent under another stays as it
  *		is.
- * step_reset	All from POSITION on wait again; items of later "each" stages
- *		go.  Not fenced: for a job that does not run.
- * step_resume	The same for what is not done, wherever it is.
+ * step_reset	All from POSITION on wait again, as if they had never run;
+ *		items of stages behind KEEP go, to be named anew.  Not fenced:
+ *		for a job that does not run.
+ * step_resume	The same for what is not done from POSITION on; no item goes.
  * step_forget	All of them go: the job starts from the beginning.
  */
 int	step_plan(struct db *, const struct uuid *job, const struct step_new *,
 	    size_t n);
 int	step_save(struct db *, const struct uuid *job, const struct step *);
-int	step_reset(struct db *, const struct uuid *job, unsigned int position);
-int	step_resume(struct db *, const struct uuid *job);
+int	step_reset(struct db *, const struct uuid *job, unsigned int position,
+	    unsigned int keep);
+int	step_resume(struct db *, const struct uuid *job, unsigned int position);
 int	step_forget(struct db *, const struct uuid *job);
 
 /*

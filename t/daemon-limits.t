@@ -9,12 +9,13 @@ use Time::HiRes qw(time);
 
 my $rig = Rig->new
     ->conf('daemon', slots => 2)
-    ->pipeline('late', "stage sleep 100 2s sleep-on\n")
-    ->pipeline('silent', "silence 1s\nstage sleep 100 60s sleep-on\n")
+    ->pipeline('late', "attempts 1\nstage sleep 100 2s sleep-on\n")
+    ->pipeline('silent', "attempts 1\nsilence 1s\n" .
+	"stage sleep 100 60s sleep-on\n")
     ->pipeline('talks', "silence 2s\nstage talk 100 60s talk\n")
-    ->pipeline('memory', "memory 128m\nstage eat 100 30s eat\n")
-    ->pipeline('file', "written 1m\nstage fill 100 30s fill\n")
-    ->pipeline('bomb', "stage bomb 100 6s bomb\n")
+    ->pipeline('memory', "attempts 1\nmemory 128m\nstage eat 100 30s eat\n")
+    ->pipeline('file', "attempts 1\nwritten 1m\nstage fill 100 30s fill\n")
+    ->pipeline('bomb', "attempts 1\nstage bomb 100 6s bomb\n")
     ->pipeline('quick', "stage quick 100 30s quick\n")
     ->stage('sleep-on', "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n")
     ->stage('talk', "#!/bin/sh\nfor i in 1 2 3 4 5 6; do\n" .

@@ -15,7 +15,8 @@ retain	1h
 stage	make	50	30s	make
 stage	storing	50	30s	store
 EOT
-    ->pipeline('bad', "accept text/*\nretain 1h\nstage fall 100 30s fall\n")
+    ->pipeline('bad', "accept text/*\nretain 1h\nattempts 1\n" .
+	"stage fall 100 30s fall\n")
     ->pipeline('long', "retain 7d\nstage nothing 100 30s quick\n")
     ->pipeline('hold', "accept text/*\nretain 1h\nstage hold 100 60s gate\n")
     ->stage('make', <<'EOT')

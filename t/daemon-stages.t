@@ -28,8 +28,8 @@ EOT
     ->pipeline('again', "attempts 3\nstage try 100 9s try-thrice\n")
     ->pipeline('never', "attempts 2\nstage try 100 9s never\n")
     ->pipeline('mumble', "stage try 100 9s mumble\n")
-    ->pipeline('exit', "stage fall 100 9s fall\n")
-    ->pipeline('absent', "stage a 100 9s part\nstage b 0 9s gone\n")
+    ->pipeline('exit', "attempts 1\nstage fall 100 9s fall\n")
+    ->pipeline('absent', "attempts 1\nstage a 100 9s part\nstage b 0 9s gone\n")
     ->pipeline('rubbish', "stage talk 100 30s talk\n")
     ->pipeline('chatter', "stage log 100 60s chatter\n")
     ->stage('look', <<'EOT')
@@ -80,7 +80,7 @@ print "detail k ", '[' x 2000, "\n", "result ../x a\n", "result a ../../x\n";
 print "stored a 1 zz\n", "blah blah\n", "progress 60 \xff\xfe<b>\x1b[31m\n";
 print 'x' x 3_000_000, "\n";
 print "progress $_\n" for map { $_ % 97 } 1 .. 30_000;
-print "progress 99 without an end";
+print "progress 99 at the end\n";
 EOT
     ->stage('chatter', <<'EOT')
 #!/usr/bin/perl
@@ -199,7 +199,7 @@ is($end->{status}, 'completed', 'a reason is cut between two characters');
 ($end, $job) = run('exit');
 is($end->{error_message}, 'fall: exit 7: oil on the floor',
     'an exit that is not 0 fails, with the last line of its log');
-is(row($job, 'attempt'), 1, 'and is not tried again');
+is(row($job, 'attempt'), 1, 'with one attempt it is not tried again');
 
 unlink $rig->dir . '/stages/gone';
 ($end) = run('absent');
