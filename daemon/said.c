@@ -105,6 +105,7 @@ static bool
 reject(struct said *s, const struct report *r)
 {
 	s->rejects = true;
+	s->over = s->kept;
 	set(s->why, r->text, sizeof(s->why));
 	return false;
 }
@@ -114,6 +115,27 @@ retry(struct said *s, const struct report *r)
 {
 	s->retries = true;
 	s->retry_s = r->seconds;
+	s->over = s->kept;
+	set(s->why, r->text, sizeof(s->why));
+	return false;
+}
+
+static bool
+done(struct said *s, const struct report *r)
+{
+	(void)r;
+	if (!s->kept)
+		return rubbish(s);
+	s->over = true;
+	return false;
+}
+
+static bool
+failed(struct said *s, const struct report *r)
+{
+	if (!s->kept)
+		return rubbish(s);
+	s->over = s->fails = true;
 	set(s->why, r->text, sizeof(s->why));
 	return false;
 }
@@ -131,6 +153,8 @@ said_line(struct said *s, char *line)
 		[REPORT_STORED]		= stored,
 		[REPORT_REJECT]		= reject,
 		[REPORT_RETRY]		= retry,
+		[REPORT_DONE]		= done,
+		[REPORT_FAILED]		= failed,
 	};
 	struct report	 r;
 

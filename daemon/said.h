@@ -35,7 +35,11 @@ struct said {
 	char		 message[1024];
 	bool		 rejects, retries;
 	unsigned int	 retry_s;	/* 0: as the engine thinks best */
-	char		 why[1024];	/* of these two */
+	bool		 kept;		/* by a program that does items one
+					   after the other: it says itself... */
+	bool		 over;		/* ...when it is done with this one */
+	bool		 fails;		/* with a failure */
+	char		 why[1024];	/* it rejects, retries or fails */
 	struct said_item *items;
 	size_t		 nitems;
 	struct results	 results;	/* named */

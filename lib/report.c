@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,6 +153,13 @@ take_retry(char *rest, struct report *r)
 	return 0;
 }
 
+static int
+take_nothing(char *rest, struct report *r)
+{
+	(void)r;
+	return *rest == '\0' ? 0 : -1;
+}
+
 static const struct {
 	const char	*word;
 	int		(*take)(char *, struct report *);
@@ -164,6 +172,8 @@ static const struct {
 	[REPORT_STORED]	= { "stored",	take_stored },
 	[REPORT_REJECT]	= { "reject",	take_text },
 	[REPORT_RETRY]	= { "retry",	take_retry },
+	[REPORT_DONE]	= { "done",	take_nothing },
+	[REPORT_FAILED]	= { "failed",	take_text },
 };
 
 int
@@ -189,6 +199,19 @@ report_parse(char *line, struct report *r)
 		return words[i].take(line, r);
 	}
 	return -1;
+}
+
+size_t
+report_item(const char *name, const char *args, char line[REPORT_LINE_MAX])
+{
+	int	 len = snprintf(line, REPORT_LINE_MAX, "%s%s%s\n", name,
+		    *args != '\0' ? " " : "", args);
+
+	if (len < REPORT_LINE_MAX)
+		return (size_t)len;
+	/* It was not report_parse that gave it. */
+	line[REPORT_LINE_MAX - 2] = '\n';
+	return REPORT_LINE_MAX - 1;
 }
 
 void

@@ -10,6 +10,12 @@
  *	stored NAME SIZE SHA256 [TYPE]	a result is in the store now
  *	reject MESSAGE			the input is bad: fail, do not retry
  *	retry [SECONDS] MESSAGE		a passing fault: try again later
+ *	done				an item, of a kept program, is done
+ *	failed MESSAGE			it has failed
+ *
+ * What a kept program reads from descriptor 0 is an item a line, as in "item":
+ *
+ *	NAME [ARGS]
  *
  * What a stage writes is not trusted: lines are bounded, and one that is not
  * of this grammar is an error to be counted, never a crash.
@@ -26,7 +32,7 @@
 
 enum report_word {
 	REPORT_PROGRESS, REPORT_STEP, REPORT_ITEM, REPORT_DETAIL, REPORT_RESULT,
-	REPORT_STORED, REPORT_REJECT, REPORT_RETRY
+	REPORT_STORED, REPORT_REJECT, REPORT_RETRY, REPORT_DONE, REPORT_FAILED
 };
 
 /* One line.  The pointers are into the caller's line; "" when left out. */
@@ -48,8 +54,12 @@ struct report {
  *		Names hold no "/", paths lead nowhere but down; whether a
  *		detail is JSON is not looked at.
  *		Returns 0, or -1 when it is no line of this grammar.
+ * report_item	The line that a kept program reads, newline included: an item
+ *		as report_parse gave it.  It fits.  Returns its length.
  */
 int	report_parse(char *line, struct report *);
+size_t	report_item(const char *name, const char *args,
+	    char line[REPORT_LINE_MAX]);
 
 /* Collects what is read from a descriptor into lines. */
 struct report_lines {

@@ -73,6 +73,11 @@ takes_lines_apart(void **state)
 		    .text = "the disk is full" }},
 		{ "retry 30", { REPORT_RETRY, .seconds = 30 }},
 		{ "retry 30s", { REPORT_RETRY, .text = "30s" }},
+		{ "done", { REPORT_DONE }},
+		{ "done ", { REPORT_DONE }},
+		{ "failed", { REPORT_FAILED }},
+		{ "failed the ink is dry",
+		    { REPORT_FAILED, .text = "the ink is dry" }},
 		{ "retry 42949672960 bytes missing",
 		    { REPORT_RETRY, .text = "42949672960 bytes missing" }},
 	};
@@ -126,6 +131,8 @@ refuses_what_is_no_line(void **state)
 		"detail key",
 		"detail kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
 		    "kkkkkkkkkkkk 1",
+		"done 5",
+		"done page-1",
 		"result",
 		"result a",
 		"result a/b x",
@@ -192,6 +199,40 @@ cleans_the_text(void **state)
 		assert_int_equal(report_parse(line, &r), 0);
 		assert_string_equal(r.text, cases[i].text);
 	}
+}
+
+static void
+an_item_is_read_as_it_was_said(void **state)
+{
+	static const struct { const char *said, *line; } cases[] = {
+		{ "item page-1", "page-1\n" },
+		{ "item page-1  --first 1  --last 2 ",
+		    "page-1 --first 1  --last 2\n" },
+		{ "item \ta/b\t\tx\r", "a/b x\n" },
+		{ "item a\nb c\nd", "a?b c?d\n" },
+	};
+	struct report	 r;
+	char		 said[REPORT_LINE_MAX], line[REPORT_LINE_MAX];
+	size_t		 i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		strlcpy(said, cases[i].said, sizeof(said));
+		assert_int_equal(report_parse(said, &r), 0);
+		assert_int_equal(report_item(r.name, r.text, line),
+		    strlen(cases[i].line));
+		assert_string_equal(line, cases[i].line);
+	}
+	/* The longest there is, and what nobody could have said. */
+	memset(said, 'x', sizeof(said) - 1);
+	said[sizeof(said) - 1] = '\0';
+	memcpy(said, "item a ", 7);
+	assert_int_equal(report_parse(said, &r), 0);
+	assert_int_equal(report_item(r.name, r.text, line),
+	    REPORT_LINE_MAX - 1 - 5 + 1);
+	memset(said, 'x', 7);
+	assert_int_equal(report_item("a", said, line), REPORT_LINE_MAX - 1);
+	assert_string_equal(line + REPORT_LINE_MAX - 3, "x\n");
 }
 
 struct heard {
@@ -300,6 +341,7 @@ main(void)
 		cmocka_unit_test(takes_lines_apart),
 		cmocka_unit_test(refuses_what_is_no_line),
 		cmocka_unit_test(cleans_the_text),
+		cmocka_unit_test(an_item_is_read_as_it_was_said),
 		cmocka_unit_test(lines_are_the_same_in_any_pieces),
 		cmocka_unit_test(a_line_too_long_is_cut),
 		cmocka_unit_test(survives_rubbish),

@@ -134,6 +134,46 @@ counts_rubbish(void **state)
 }
 
 static void
+only_a_kept_program_says_when_an_item_is_over(void **state)
+{
+	static const struct {
+		const char	*line;
+		bool		 over, fails, rejects, retries;
+		const char	*why;
+	} cases[] = {
+		{ "done",		true, false, false, false, "" },
+		{ "failed too dark",	true, true, false, false, "too dark" },
+		{ "reject upside down",	true, false, true, false,
+		    "upside down" },
+		{ "retry 5 busy",	true, false, false, true, "busy" },
+		{ "progress 100",	false, false, false, false, "" },
+		{ "done already",	false, false, false, false, "" },
+	};
+	struct said	*s;
+	size_t		 i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		s = begin();
+		s->kept = true;
+		hear(s, cases[i].line);
+		assert_int_equal(s->over, cases[i].over);
+		assert_int_equal(s->fails, cases[i].fails);
+		assert_int_equal(s->rejects, cases[i].rejects);
+		assert_int_equal(s->retries, cases[i].retries);
+		assert_string_equal(s->why, cases[i].why);
+		end(s);
+	}
+	s = begin();
+	assert_false(hear(s, "done"));
+	assert_false(hear(s, "failed"));
+	assert_int_equal(s->rubbish, 2);
+	assert_false(hear(s, "reject no"));
+	assert_false(s->over || s->fails);
+	end(s);
+}
+
+static void
 keeps_the_end_of_the_log(void **state)
 {
 	struct said	*s = begin();
@@ -225,6 +265,7 @@ main(void)
 		cmocka_unit_test(collects),
 		cmocka_unit_test(bounds_details),
 		cmocka_unit_test(counts_rubbish),
+		cmocka_unit_test(only_a_kept_program_says_when_an_item_is_over),
 		cmocka_unit_test(keeps_the_end_of_the_log),
 		cmocka_unit_test(gives_reasons),
 	};
