@@ -311,6 +311,18 @@ outbox_step(struct outbox *o, const struct step *step)
 	free(m);
 }
 
+bool
+outbox_waits(const struct outbox *o, unsigned int position, const char *item)
+{
+	struct marks	 marks = o->marks;	/* RB_FIND takes no const one */
+	struct mark	 key;
+
+	key.step.position = position;
+	strlcpy(key.step.item, item, sizeof(key.step.item));
+	return o->nplans > 0 || o->forgets ||
+	    RB_FIND(marks, &marks, &key) != NULL;
+}
+
 void
 outbox_recovered(struct outbox *o)
 {

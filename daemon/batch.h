@@ -13,6 +13,7 @@
 #ifndef MILLRACE_BATCH_H
 #define MILLRACE_BATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "engine.h"
@@ -55,6 +56,8 @@ struct outbox_end {
  *		database has go.
  * outbox_plan	A new step, that waits.  Each only once.
  * outbox_step	A step as it is now.
+ * outbox_waits	Whether there is something about a step that waits to be
+ *		written.
  * outbox_recovered The job got past where it crashed before.  These four go out
  *		with the next news.
  * outbox_end	The last word, with the last news.
@@ -69,6 +72,8 @@ void		 outbox_news(struct outbox *, const struct job_news *);
 void		 outbox_forget(struct outbox *);
 void		 outbox_plan(struct outbox *, const struct step *);
 void		 outbox_step(struct outbox *, const struct step *);
+bool		 outbox_waits(const struct outbox *, unsigned int position,
+		    const char *item);
 void		 outbox_recovered(struct outbox *);
 void		 outbox_end(struct outbox *, const struct outbox_end *);
 

@@ -43,6 +43,7 @@ struct lent {
 	RB_ENTRY(lent)	 entry;
 	STAILQ_ENTRY(lent) next;	/* once it is back */
 	struct part	*part;
+	uint64_t	 token;		/* under which it is lent */
 	bool		 held;		/* else it is open, or may be */
 	bool		 seen;		/* by the look at hand */
 	bool		 ended;		/* these once it is back: */
@@ -62,6 +63,7 @@ struct loan {
 	size_t		 n, nopen;	/* of them */
 	STAILQ_HEAD(, lent) back;
 	unsigned int	 position;	/* of their stage */
+	bool		 begun;		/* the run may be told */
 	bool		 asks;		/* items wait that could be lent */
 	bool		 closed, recalled;
 	size_t		 offered;	/* by the last offer that was made */
@@ -128,7 +130,7 @@ deliver(void *arg)
 	for (loan = TAILQ_FIRST(&all->loans); loan != NULL; loan = next) {
 		next = TAILQ_NEXT(loan, entry);
 		all->at = loan;
-		while (all->at != NULL &&
+		while (loan->begun && all->at != NULL &&
 		    (l = STAILQ_FIRST(&loan->back)) != NULL) {
 			STAILQ_REMOVE_HEAD(&loan->back, next);
 			tell(loan, l);
@@ -139,15 +141,33 @@ deliver(void *arg)
 }
 
 static void
+deliver_soon(struct lender *all)
+{
+	if (all->deliver == NULL)
+		all->deliver = loop_after(all->loop, 0, deliver, all);
+}
+
+static void
 come_back(struct loan *loan, struct lent *l)
 {
 	RB_REMOVE(lents, &loan->lents, l);
 	loan->n--;
 	loan->nopen -= !l->held;
 	STAILQ_INSERT_TAIL(&loan->back, l, next);
-	if (loan->all->deliver == NULL)
-		loan->all->deliver = loop_after(loan->all->loop, 0, deliver,
-		    loan->all);
+	deliver_soon(loan->all);
+}
+
+static struct lent *
+lend(struct loan *loan, struct part *part, uint64_t token)
+{
+	struct lent	*l = xcalloc(1, sizeof(*l));
+
+	l->part = part;
+	l->token = token;
+	RB_INSERT(lents, &loan->lents, l);
+	loan->n++;
+	loan->nopen++;
+	return l;
 }
 
 /* ---- taking back --------------------------------------------------------- */
@@ -284,7 +304,6 @@ offer(struct loan *loan)
 {
 	struct part	*parts[WINDOW];
 	char		*items[WINDOW];
-	struct lent	*l;
 	size_t		 i, n = 0;
 
 	loan->offered = 0;
@@ -292,15 +311,11 @@ offer(struct loan *loan)
 		n = loan->owner.choose(loan->owner.arg, parts,
 		    loan->window - loan->nopen, &loan->position);
 	for (i = 0; i < n; i++) {
-		l = xcalloc(1, sizeof(*l));
-		l->part = parts[i];
+		lend(loan, parts[i], loan->job.token);
 		items[i] = parts[i]->item;
-		RB_INSERT(lents, &loan->lents, l);
 	}
 	if (n == 0)
 		return;
-	loan->n += n;
-	loan->nopen += n;
 	loan->offered = n;
 	/* Refused or in doubt: the next look tells. */
 	lent_offer(loan->all->db, &loan->job, loan->position, items, n);
@@ -311,7 +326,7 @@ look_at(struct loan *loan)
 {
 	bool	 asks = loan->asks && !loan->closed;
 
-	if ((loan->n == 0 && !asks) || read_loan(loan) == -1)
+	if (!loan->begun || (loan->n == 0 && !asks) || read_loan(loan) == -1)
 		return;
 	if (!asks)
 		return;
@@ -352,6 +367,40 @@ look(void *arg)
 /* ---- the run's side ------------------------------------------------------ */
 
 void
+loan_inherit(struct loan *loan, struct part *p, unsigned int position,
+    uint64_t token)
+{
+	lend(loan, p, token);
+	loan->position = position;
+}
+
+/* Under several tokens, if attempts have followed each other fast. */
+int
+loan_read_inherited(struct loan *loan)
+{
+	struct lent_job	 job = loan->job;
+	struct lent	*l;
+	size_t		 before;
+
+	while ((l = RB_MIN(lents, &loan->lents)) != NULL) {
+		before = loan->n;
+		job.token = l->token;
+		if (lent_read(loan->all->db, &job, 1, take_news, loan) == -1)
+			return -1;
+		if (loan->n == before)
+			come_back(loan, l);
+	}
+	return 0;
+}
+
+void
+loan_begin(struct loan *loan)
+{
+	loan->begun = true;
+	deliver_soon(loan->all);
+}
+
+void
 loan_ask(struct loan *loan)
 {
 	if (loan->asks || loan->closed)
@@ -364,8 +413,10 @@ void
 loan_take_back(struct loan *loan)
 {
 	/* Half of them: each such turn costs a question to the database. */
-	if (loan->nopen > 0 && !loan->closed)
-		regain(loan, is_open, (loan->nopen + 1) / 2);
+	if (loan->nopen == 0 || loan->closed)
+		return;
+	regain(loan, is_open, (loan->nopen + 1) / 2);
+	loan->window = loan->nopen;
 }
 
 void

@@ -48,6 +48,11 @@ struct loan_owner {
 /*
  * lender_new	TURN(ARG) comes after a number of these calls.
  * loan_new	Of JOB, which is of QUEUE and run by daemon SELF.
+ * loan_inherit	P, at POSITION, was lent under TOKEN by an attempt before, and
+ *		has ended; the engine has it running when loan_begin is called.
+ * loan_read_inherited	Read how they ended.  0, or -1 while the database is
+ *		away.
+ * loan_begin	The run is told, of these first.
  * loan_ask	There are items that wait for a program.  Call it as often as
  *		that is so.
  * loan_take_back This host has room: some that nobody has taken yet shall come
@@ -63,6 +68,10 @@ void		 lender_free(struct lender *);
 struct loan	*loan_new(struct lender *, const struct lent_job *,
 		    const char *queue, uint64_t self,
 		    const struct loan_owner *);
+void		 loan_inherit(struct loan *, struct part *,
+		    unsigned int position, uint64_t token);
+int		 loan_read_inherited(struct loan *);
+void		 loan_begin(struct loan *);
 void		 loan_ask(struct loan *);
 void		 loan_take_back(struct loan *);
 void		 loan_close(struct loan *);

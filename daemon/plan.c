@@ -39,12 +39,12 @@ plan_row(const struct plan *plan, const struct part *p, struct step *s)
 	s->attempt = p->attempt;
 	s->failures = state->failures;
 	s->crashes = state->crashes;
+	s->token = p->lent != 0 ? p->lent : plan->token;
 	s->exit_status = -1;
 }
 
-/* Index behind the last step of POSITION, or where it would be. */
-static size_t
-end_of(const struct plan *plan, unsigned int position)
+size_t
+plan_end(const struct plan *plan, unsigned int position)
 {
 	size_t	 i = plan->n;
 
@@ -59,7 +59,7 @@ insert(struct plan *plan, unsigned int position, const char *item,
     const char *args)
 {
 	struct part	*p = xcalloc(1, sizeof(*p));
-	size_t		 i, at = end_of(plan, position);
+	size_t		 i, at = plan_end(plan, position);
 
 	plan->states = xreallocarray(plan->states, plan->n + 1,
 	    sizeof(*plan->states));
@@ -125,14 +125,17 @@ plan_take(struct plan *plan, const struct step *steps, size_t n,
 		    steps[i].item[0] != '\0' ? steps[i].item : NULL,
 		    steps[i].args);
 		p->attempt = steps[i].attempt;
+		p->lent = steps[i].token;
 		state = &plan->states[p->at];
-		state->state = steps[i].state;
+		/* What a helper made of it has not been looked at yet. */
+		state->state = steps[i].token != 0 ? STEP_WAITING :
+		    steps[i].state;
 		state->percent = steps[i].percent;
 		state->failures = steps[i].failures;
 		state->crashes = steps[i].crashes;
 	}
 	for (position = 0; position < plan->pipeline->nstages; position++) {
-		at = end_of(plan, position);
+		at = plan_end(plan, position);
 		if (plan->pipeline->stages[position].kind != STAGE_EACH &&
 		    (at == 0 || plan->states[at - 1].position != position))
 			announce(plan, insert(plan, position, NULL, NULL),
@@ -145,7 +148,7 @@ has_item(const struct plan *plan, unsigned int position, const char *item)
 {
 	size_t	 i;
 
-	for (i = end_of(plan, position); i > 0 &&
+	for (i = plan_end(plan, position); i > 0 &&
 	    plan->states[i - 1].position == position; i--) {
 		if (strcmp(plan->parts[i - 1]->item, item) == 0)
 			return true;

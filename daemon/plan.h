@@ -25,11 +25,14 @@ struct part {
 	char		*item, *args;	/* of an "each" stage, else NULL */
 	unsigned int	 attempt;	/* runs so far */
 	struct task	*task;		/* while it runs */
+	uint64_t	 lent;		/* by an attempt before, under this
+					   token; 0: not */
 };
 
 struct plan {
 	const struct pipeline *pipeline;
 	struct run	*run;		/* whose it is */
+	uint64_t	 token;		/* of this attempt */
 	struct engine_step *states;
 	struct part	**parts;
 	size_t		 n;
@@ -44,6 +47,7 @@ struct plan {
  *		"each", but for those that are there.  0; -1: none follows.
  * plan_stage	The stage of a step.
  * plan_row	A step as a row.
+ * plan_end	Index behind the last step of POSITION, or where it would be.
  */
 bool	plan_fits(const struct pipeline *, const struct step *, size_t n);
 void	plan_take(struct plan *, const struct step *, size_t n,
@@ -51,6 +55,7 @@ void	plan_take(struct plan *, const struct step *, size_t n,
 int	plan_items(struct plan *, unsigned int position, const struct said *,
 	    struct outbox *);
 const struct stage *plan_stage(const struct plan *, const struct part *);
+size_t	plan_end(const struct plan *, unsigned int position);
 void	plan_row(const struct plan *, const struct part *, struct step *);
 void	plan_clear(struct plan *);
 

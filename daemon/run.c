@@ -30,12 +30,14 @@
 #include "engine.h"
 #include "failed.h"
 #include "file.h"
+#include "lend.h"
 #include "log.h"
 #include "loop.h"
 #include "plan.h"
 #include "reason.h"
 #include "results.h"
 #include "said.h"
+#include "said_json.h"
 #include "set.h"
 #include "step.h"
 #include "sweep.h"
@@ -75,6 +77,8 @@ struct run {
 
 	struct engine	 engine;
 	struct plan	 plan;
+	struct loan	*loan;		/* items that others do for us */
+	unsigned int	 lent;		/* of the steps that run */
 	bool		 loaded;	/* all of the above is there */
 	bool		 began;		/* the engine drives it */
 	bool		 ending;	/* its end waits in the outbox, as: */
@@ -96,9 +100,10 @@ struct runs {
 	size_t		 n;
 	struct set	*set;		/* for those that start from now on */
 	struct loop_timer *tell;	/* the dirty ones then */
+	struct lender	*lender;
 };
 
-static void	advance_all(struct runs *);
+static void	advance_all(void *);
 static void	begin(void *);
 static void	perform(struct run *, unsigned int);
 
@@ -238,12 +243,13 @@ tell_soon(struct run *r)
 }
 
 static void
-save_step(const struct part *p, const struct said *said,
+save_step(struct part *p, const struct said *said,
     const struct child_end *end)
 {
 	struct step	 s;
 
 	plan_row(&p->run->plan, p, &s);
+	p->lent = 0;			/* nor is the row, any more */
 	if (end != NULL && (s.state != STEP_WAITING ||
 	    p->run->plan.states[p->at].again)) {
 		s.exit_status = end->status;
@@ -267,6 +273,7 @@ drop(struct run *r)
 	if (r->timer != NULL)
 		loop_cancel(all->tools.loop, r->timer);
 	outbox_free(r->outbox);
+	loan_free(r->loan);
 	plan_clear(&r->plan);
 	free(r->params);
 	json_object_put(r->details);
@@ -421,12 +428,11 @@ fate(void *arg, enum outbox_fate fate)
 
 /* ---- stages -------------------------------------------------------------- */
 
+/* What a program has said, here or elsewhere, is for clients. */
 static void
-on_news(void *arg)
+hear(struct part *p, struct said *said)
 {
-	struct part	*p = arg;
 	struct run	*r = p->run;
-	struct said	*said = task_said(p->task);
 
 	if (said->percent > r->plan.states[p->at].percent)
 		r->plan.states[p->at].percent = said->percent;
@@ -438,6 +444,14 @@ on_news(void *arg)
 	r->detailed |= said->detailed;
 	said->detailed = false;
 	tell_soon(r);
+}
+
+static void
+on_news(void *arg)
+{
+	struct part	*p = arg;
+
+	hear(p, task_said(p->task));
 }
 
 /* Take over what a stage that ended well has left.  0, or -1 and WHY. */
@@ -662,24 +676,144 @@ start(struct run *r, int i)
 }
 
 /* A job always has one program, and more while there are cores for them. */
-static void
-advance(struct run *r)
+static bool
+has_room(const struct run *r)
 {
-	int	 i;
-
-	while (r->began && !r->ending &&
-	    (r->engine.running == 0 || tasks_count(r->all->tools.tasks) < r->all->cores) &&
-	    (i = engine_next(&r->engine, r->plan.states, r->plan.n)) != -1)
-		start(r, i);
+	return r->engine.running == r->lent ||
+	    tasks_count(r->all->tools.tasks) < r->all->cores;
 }
 
 static void
-advance_all(struct runs *all)
+advance(struct run *r)
 {
+	int	 i = -1;
+
+	while (r->began && !r->ending &&
+	    (i = engine_next(&r->engine, r->plan.states, r->plan.n)) != -1 &&
+	    has_room(r))
+		start(r, i);
+	if (!r->began || r->ending)
+		return;
+	if (i == -1 && r->lent > 0 && has_room(r))
+		loan_take_back(r->loan);
+	else if (i != -1 && r->plan.parts[i]->item != NULL)
+		loan_ask(r->loan);
+}
+
+static void
+advance_all(void *arg)
+{
+	struct runs	*all = arg;
 	struct run	*r, *next;
 
 	TAILQ_FOREACH_SAFE(r, &all->list, entry, next)
 		advance(r);
+}
+
+/* ---- items that are lent ------------------------------------------------- */
+
+/*
+ * The last ones that wait, while this host begins with the first; as many as
+ * it has cores stay here.
+ */
+static size_t
+choose(void *arg, struct part **parts, size_t n, unsigned int *position)
+{
+	struct run		*r = arg;
+	struct engine_step	*states = r->plan.states;
+	int			 first;
+	size_t			 i, got = 0;
+
+	if (!r->began || r->ending || r->outbox == NULL ||
+	    (first = engine_next(&r->engine, states, r->plan.n)) == -1 ||
+	    r->plan.parts[first]->item == NULL)
+		return 0;
+	*position = states[first].position;
+	i = plan_end(&r->plan, *position);
+	for (; i > (size_t)first + r->all->cores && got < n; i--) {
+		if (states[i - 1].state != STEP_WAITING ||
+		    states[i - 1].again || outbox_waits(r->outbox, *position,
+		    r->plan.parts[i - 1]->item))
+			continue;
+		engine_start(&r->engine, states, (int)i - 1);
+		r->lent++;
+		parts[got++] = r->plan.parts[i - 1];
+	}
+	return got;
+}
+
+static void
+on_lent_percent(void *arg, struct part *p, double percent)
+{
+	struct run	*r = arg;
+
+	if (percent <= r->plan.states[p->at].percent)
+		return;
+	r->plan.states[p->at].percent = percent;
+	tell_soon(r);
+}
+
+static void
+on_lent_end(void *arg, struct part *p, const struct loan_end *end)
+{
+	struct run	*r = arg;
+	struct said	 said = { .details = r->details };
+	struct said_end	 how = { .event = STEP_LOST };
+
+	r->lent--;
+	p->attempt = end->attempt;
+	enter(r, stage_of(p));
+	if (end->said != NULL && said_unpack(end->said, &said, &how) == -1) {
+		log_warnx("job %s: %s: what a helper wrote cannot be read",
+		    r->id, name_of(p));
+		how.event = STEP_LOST;
+	}
+	said_output(&said, end->output, strlen(end->output));
+	hear(p, &said);
+	settle(p, &said, &how.child, how.event);
+	said_clear(&said);
+}
+
+static void
+on_lent_back(void *arg, struct part *p)
+{
+	struct run	*r = arg;
+
+	r->lent--;
+	perform(r, engine_handle(&r->engine, r->plan.states, r->plan.n,
+	    STEP_ENDED, (int)p->at));
+}
+
+static struct loan *
+new_loan(struct run *r)
+{
+	struct lent_job		 job = { r->job.id, r->job.token };
+	struct loan_owner	 owner = {
+		.choose = choose, .percent = on_lent_percent,
+		.end = on_lent_end, .back = on_lent_back, .arg = r
+	};
+
+	return loan_new(r->all->lender, &job, r->pipeline->queue,
+	    r->job.daemon_id, &owner);
+}
+
+/* What helpers made of items that an attempt before had lent: it counts.  0,
+   or -1 while the database is away. */
+static int
+inherit(struct run *r)
+{
+	struct part	*p;
+	size_t		 i;
+
+	loan_free(r->loan);
+	r->loan = new_loan(r);
+	for (i = 0; i < r->plan.n; i++) {
+		p = r->plan.parts[i];
+		if (p->lent != 0)
+			loan_inherit(r->loan, p, r->plan.states[i].position,
+			    p->lent);
+	}
+	return loan_read_inherited(r->loan);
 }
 
 /* ---- the engine's wishes ------------------------------------------------- */
@@ -700,6 +834,10 @@ end_programs(struct run *r)
 			    verdict == VERDICT_STOPPED ? CANCEL_GRACE_MS :
 			    CHILD_GRACE_MS);
 	}
+	if (verdict == VERDICT_LOST)
+		loan_forget(r->loan);
+	else
+		loan_recall(r->loan);
 }
 
 static void
@@ -721,6 +859,8 @@ handle(struct run *r, enum engine_event event)
 		return;
 	}
 	if (r->began) {
+		if (event == JOB_LEAVES)
+			loan_close(r->loan);
 		perform(r, engine_handle(&r->engine, r->plan.states,
 		    r->plan.n, event, -1));
 		if (event == JOB_CANCELS)
@@ -738,6 +878,28 @@ handle(struct run *r, enum engine_event event)
 
 /* ---- the beginning ------------------------------------------------------- */
 
+/*
+ * The steps of the job.  Those that an attempt before has lent, and that have
+ * not ended, are ours again before anything starts.  How many, or -1.
+ */
+static int
+load_steps(struct run *r, struct step **steps)
+{
+	struct lent_job	 job = { r->job.id, r->job.token };
+	int		 i, n;
+
+	n = step_brief(r->all->tools.db, &r->job.id, steps);
+	for (i = 0; i < n && (*steps)[i].token == 0; i++)
+		continue;
+	if (i >= n)
+		return n;
+	free(*steps);
+	*steps = NULL;
+	if (lent_regain(r->all->tools.db, &job) == -1)
+		return -1;
+	return step_brief(r->all->tools.db, &r->job.id, steps);
+}
+
 /* What the database knows of the job.  0, or -1 while it is away. */
 static int
 load(struct run *r)
@@ -752,8 +914,7 @@ load(struct run *r)
 	r->params = job_params(db, &r->job.id);
 	if (db_error(db) == DB_OK)
 		details = job_details(db, &r->job.id);
-	if (db_error(db) != DB_OK ||
-	    (n = step_list(db, &r->job.id, &steps)) == -1)
+	if (db_error(db) != DB_OK || (n = load_steps(r, &steps)) == -1)
 		goto out;
 	if (!uuid_equal(&r->job.upload_id, &zero) &&
 	    upload_find(db, &r->job.upload_id, &r->upload) == -1 &&
@@ -771,6 +932,7 @@ load(struct run *r)
 	};
 	r->plan.pipeline = r->pipeline;
 	r->plan.run = r;
+	r->plan.token = r->job.token;
 	if (!plan_fits(r->pipeline, steps, (size_t)n)) {
 		log_info("job %s: its pipeline has changed: it starts anew",
 		    r->id);
@@ -778,8 +940,13 @@ load(struct run *r)
 		n = 0;
 	}
 	plan_take(&r->plan, steps, (size_t)n, r->outbox);
-	r->loaded = true;
-	rc = 0;
+	rc = inherit(r);
+	r->loaded = rc == 0;
+	if (rc == -1) {
+		loan_free(r->loan);
+		r->loan = NULL;
+		plan_clear(&r->plan);
+	}
 out:
 	free(steps);
 	free(details);
@@ -857,9 +1024,12 @@ begin_stages(struct run *r)
 {
 	struct engine_progress	 p;
 	unsigned int		 actions;
+	size_t			 i;
 
 	if (lacks_files(r)) {
 		log_info("job %s: its files are gone: it starts anew", r->id);
+		loan_free(r->loan);
+		r->loan = new_loan(r);
 		plan_clear(&r->plan);
 		outbox_forget(r->outbox);
 		plan_take(&r->plan, NULL, 0, r->outbox);
@@ -874,6 +1044,13 @@ begin_stages(struct run *r)
 		    sizeof(r->why));
 	r->engine.owes = results_owed(&r->results) != NULL;
 	actions = engine_begin(&r->engine, r->plan.states, r->plan.n);
+	for (i = 0; i < r->plan.n; i++) {
+		if (r->plan.parts[i]->lent == 0)
+			continue;
+		engine_start(&r->engine, r->plan.states, (int)i);
+		r->lent++;
+	}
+	loan_begin(r->loan);
 	failed_check(r->details, &r->plan);
 	engine_progress(r->pipeline, r->plan.states, r->plan.n, 0, &p);
 	r->pace = (struct engine_pace){ .since = loop_now(), .from = p.total };
@@ -913,6 +1090,7 @@ runs_new(const struct runs_tools *tools)
 	all->tools = *tools;
 	all->cores = n < 1 ? 1 : (unsigned int)n;
 	TAILQ_INIT(&all->list);
+	all->lender = lender_new(tools->loop, tools->db, advance_all, all);
 	return all;
 }
 
@@ -1024,6 +1202,7 @@ runs_free(struct runs *all)
 		drop(r);
 	if (all->tell != NULL)
 		loop_cancel(all->tools.loop, all->tell);
+	lender_free(all->lender);
 	set_leave(all->set);
 	free(all);
 }

@@ -107,7 +107,8 @@ offer(struct db *db, void *arg)
 	    "UPDATE step FORCE INDEX (PRIMARY) SET token = ?, open = 1,"
 	    " helper = NULL, said = NULL, state = 'waiting', percent = 0,"
 	    " ended_at = NULL, exit_status = NULL, output = NULL"
-	    " WHERE state <> 'done' AND token IS NULL AND";
+	    " WHERE state <> 'done' AND (token IS NULL"
+	    " OR (token = ? AND helper IS NULL)) AND";
 	struct offer		*o = arg;
 	struct values		 v = { .n = 0 };
 	size_t			 i;
@@ -116,6 +117,7 @@ offer(struct db *db, void *arg)
 		return -1;
 	if ((o->owned = job_owned(db, &o->job->id, o->job->token)) != 1)
 		return o->owned;
+	add_number(&v, o->job->token);
 	add_number(&v, o->job->token);
 	add_place(&v, o->job, o->position);
 	for (i = 0; i < o->n; i++)

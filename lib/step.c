@@ -137,14 +137,18 @@ step_forget(struct db *db, const struct uuid *job)
 	return db_exec(db, sql, "I", job) == -1 ? -1 : 0;
 }
 
-int
-step_list(struct db *db, const struct uuid *job, struct step **steps)
+/* What is read of a step, but for its output. */
+#define COLUMNS \
+	"SELECT position, stage, item, args, state, percent, attempt," \
+	" failures, crashes, COALESCE(token, 0), started_at, ended_at," \
+	" exit_status, "
+#define OF_JOB \
+	" FROM step WHERE job_id = ? ORDER BY position, item"
+
+static int
+list(struct db *db, const char *sql, const struct uuid *job,
+    struct step **steps)
 {
-	static const char	 sql[] =
-	    "SELECT position, stage, item, args, state, percent, attempt,"
-	    " failures, crashes, COALESCE(token, 0), started_at, ended_at,"
-	    " exit_status, output FROM step"
-	    " WHERE job_id = ? ORDER BY position, item";
 	struct db_rows		*rows;
 	struct step		*s;
 	size_t			 n = 0, room = 0;
@@ -175,4 +179,16 @@ step_list(struct db *db, const struct uuid *job, struct step **steps)
 	}
 	db_rows_free(rows);
 	return (int)n;
+}
+
+int
+step_list(struct db *db, const struct uuid *job, struct step **steps)
+{
+	return list(db, COLUMNS "output" OF_JOB, job, steps);
+}
+
+int
+step_brief(struct db *db, const struct uuid *job, struct step **steps)
+{
+	return list(db, COLUMNS "''" OF_JOB, job, steps);
 }

@@ -66,7 +66,9 @@ int	step_forget(struct db *, const struct uuid *job);
 /*
  * step_list	All steps of a job, in order; *STEPS is to be freed.
  *		How many, or -1.
+ * step_brief	The same without their output: there may be thousands.
  */
 int	step_list(struct db *, const struct uuid *job, struct step **steps);
+int	step_brief(struct db *, const struct uuid *job, struct step **steps);
 
 #endif
