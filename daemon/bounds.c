@@ -2,9 +2,11 @@
  * Whether a tree of processes stays within its bounds.
  *
  * To count a tree or to weigh a directory costs time that grows with it; so
- * both are only done when the whole host has more threads, or the disk less
- * room, by a part of the bound than when it was last done.  One call each
- * tells.  And from time to time, since others may have made up for it.
+ * both are only done when there may be something to find: when as many forks
+ * were allowed as there may be processes; or, where nobody asks, when the
+ * whole host has more threads, or the disk less room, by a part of the bound
+ * than at the last time.  One call each tells.  And from time to time, since
+ * others may have made up for it.
  */
 
 #include "bounds.h"
@@ -49,6 +51,17 @@ threads_here(void)
 }
 
 static bool
+count(struct bounds *b, char what[BOUNDS_WHAT])
+{
+	b->born = proc_count_below(b->processes);
+	if (b->born < b->processes)
+		return false;
+	snprintf(what, BOUNDS_WHAT, "%u processes and threads, its limit",
+	    b->processes);
+	return true;
+}
+
+static bool
 too_many(struct bounds *b, uint64_t now, char what[BOUNDS_WHAT])
 {
 	unsigned int	 crowd = threads_here();
@@ -60,11 +73,14 @@ too_many(struct bounds *b, uint64_t now, char what[BOUNDS_WHAT])
 		return false;
 	b->crowd = crowd;
 	b->count_at = now + COUNT_MS;
-	if (proc_count_below(b->processes) < b->processes)
-		return false;
-	snprintf(what, BOUNDS_WHAT, "%u processes and threads, its limit",
-	    b->processes);
-	return true;
+	return count(b, what);
+}
+
+bool
+bounds_full(struct bounds *b, char what[BOUNDS_WHAT])
+{
+	/* Those that ended since are not known: count when it matters. */
+	return ++b->born > b->processes && count(b, what);
 }
 
 /* ---- files --------------------------------------------------------------- */
@@ -154,6 +170,7 @@ too_much(struct bounds *b, uint64_t now, char what[BOUNDS_WHAT])
 void
 bounds_begin(struct bounds *b, uint64_t now)
 {
+	b->born = 1;
 	b->count_at = now + COUNT_MS;
 	b->weigh_at = now + WEIGH_MS;
 	b->room_at = 0;
@@ -165,6 +182,6 @@ bounds_begin(struct bounds *b, uint64_t now)
 bool
 bounds_broken(struct bounds *b, uint64_t now, char what[BOUNDS_WHAT])
 {
-	return too_many(b, now, what) ||
+	return (!b->asked && too_many(b, now, what)) ||
 	    (b->written != 0 && too_much(b, now, what));
 }
