@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proc.h"
@@ -30,6 +31,10 @@
 
 /* How often to look at the disk, ms: it may be another host's. */
 #define ROOM_MS		250
+
+/* How long to wait for what was allowed to fork, at most so often. */
+#define SETTLE_MS	5
+#define SETTLE_ROUNDS	20
 
 /* What part of a bound is worth a closer look. */
 #define PART		8
@@ -51,10 +56,10 @@ threads_here(void)
 }
 
 static bool
-count(struct bounds *b, char what[BOUNDS_WHAT])
+judge(struct bounds *b, unsigned int n, char what[BOUNDS_WHAT])
 {
-	b->born = proc_count_below(b->processes);
-	if (b->born < b->processes)
+	b->born = n;
+	if (n < b->processes)
 		return false;
 	snprintf(what, BOUNDS_WHAT, "%u processes and threads, its limit",
 	    b->processes);
@@ -73,14 +78,31 @@ too_many(struct bounds *b, uint64_t now, char what[BOUNDS_WHAT])
 		return false;
 	b->crowd = crowd;
 	b->count_at = now + COUNT_MS;
-	return count(b, what);
+	return judge(b, proc_count_below(b->processes), what);
+}
+
+/* Those that were allowed may not be there yet: count until it stands. */
+static unsigned int
+count_settled(unsigned int most)
+{
+	struct timespec	 pause = { .tv_nsec = SETTLE_MS * 1000 * 1000 };
+	unsigned int	 i, before, n = proc_count_below(most);
+
+	for (i = 0; n < most && i < SETTLE_ROUNDS; i++) {
+		before = n;
+		nanosleep(&pause, NULL);
+		if ((n = proc_count_below(most)) <= before)
+			break;
+	}
+	return n;
 }
 
 bool
 bounds_full(struct bounds *b, char what[BOUNDS_WHAT])
 {
 	/* Those that ended since are not known: count when it matters. */
-	return ++b->born > b->processes && count(b, what);
+	return ++b->born > b->processes &&
+	    judge(b, count_settled(b->processes), what);
 }
 
 /* ---- files --------------------------------------------------------------- */
