@@ -10,6 +10,7 @@ use warnings;
 
 use Cwd ();
 use File::Basename qw(dirname);
+use POSIX ();
 use Rig;
 use Test::More ();
 use Time::HiRes qw(time);
@@ -60,6 +61,32 @@ sub clock {
 		$at += $now - $before > $STEP ? $STEP : $now - $before;
 		$before = $now;
 		return $at;
+	};
+}
+
+# The longest that this machine does not let us run while we want to: what
+# times of the product's may be longer for.  Returns FN, that ends the watch and
+# gives it, s.
+sub stall {
+	pipe my $r, my $w or die "pipe: $!\n";
+	my $pid = fork // die "fork: $!\n";
+	if ($pid == 0) {
+		my ($most, $end) = (0, 0);
+		$SIG{TERM} = sub { $end = 1 };
+		until ($end) {
+			my $before = time;
+			select undef, undef, undef, 0.01;
+			my $over = time - $before - 0.01;
+			$most = $over if $over > $most && !$end;
+		}
+		syswrite $w, "$most\n";
+		POSIX::_exit(0);
+	}
+	close $w;
+	return sub {
+		kill 'TERM', $pid;
+		waitpid $pid, 0;
+		return <$r> + 0;
 	};
 }
 
