@@ -467,9 +467,9 @@ lent_held(struct db *db, uint64_t helper,
 {
 	static const char	 sql[] =
 	    "SELECT s.job_id, s.token, s.position, s.item,"
-	    " COALESCE(s.open, 1) = 0 OR j.id IS NULL OR j.token <> s.token"
-	    "  OR j.state <> 'running',"
-	    " COALESCE(j.cancel, 0) FROM step s FORCE INDEX (of_helper)"
+	    " COALESCE(s.open, 1) = 0, COALESCE(j.cancel, 0),"
+	    " j.id IS NULL OR j.token <> s.token OR j.state <> 'running'"
+	    " FROM step s FORCE INDEX (of_helper)"
 	    " LEFT JOIN job j ON j.id = s.job_id"
 	    " WHERE s.helper = ? AND s.state = 'running'";
 	struct lent_held	 h;
@@ -483,7 +483,8 @@ lent_held(struct db *db, uint64_t helper,
 		h.position = (unsigned int)db_u64(rows, 2);
 		h.item = db_str(rows, 3);
 		h.wanted = db_u64(rows, 4) != 0;
-		h.cancel = db_u64(rows, 5) != 0;
+		h.cancelled = db_u64(rows, 5) != 0;
+		h.over = db_u64(rows, 6) != 0;
 		to(arg, &h);
 	}
 	db_rows_free(rows);

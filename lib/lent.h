@@ -98,8 +98,9 @@ struct lent_held {
 	struct lent_job	 job;
 	unsigned int	 position;
 	const char	*item;
-	bool		 wanted;	/* the lender wants it back, or ended */
-	bool		 cancel;	/* somebody wants the job to end */
+	bool		 wanted;	/* the lender wants it back */
+	bool		 cancelled;	/* somebody wants the job to end */
+	bool		 over;		/* the lender has not the job any more */
 };
 
 int	lent_jobs(struct db *, uint64_t helper, struct lent_job *, size_t n);
