@@ -13,10 +13,6 @@
  * A call to the database may take seconds when it does not answer.  Nothing
  * that must happen in time waits for that: limits, the pause before KILL and
  * the fence are kept by each child's keeper (child.h).
- *
- * The lease: its row in table daemon says that this daemon lives.  When it
- * cannot be renewed, the programs of its jobs are gone before the lease is
- * over, by the monotonic clock; then others may have the jobs.
  */
 
 #include <sys/resource.h>
@@ -36,9 +32,9 @@
 #include "batch.h"
 #include "child.h"
 #include "conf.h"
-#include "daemon.h"
 #include "db.h"
 #include "job.h"
+#include "lease.h"
 #include "log.h"
 #include "loop.h"
 #include "pipeline.h"
@@ -48,24 +44,18 @@
 #include "sweep.h"
 #include "task.h"
 
-/* The schema step that this program needs; newer ones are fine. */
-#define SCHEMA		2
-
 /* Pauses between two looks at empty queues, ms. */
 #define LOOK_LEAST_MS	50
-#define LOOK_MOST_MS	500
+#define LOOK_MOST_MS	1000
 
-/* What is left of a lease when it is taken for over, ms: time to kill. */
-#define LEASE_MARGIN_MS	1000
-
-/* Queues, jobs taken at a time, and daemons of one host, at most. */
+/* Queues, and jobs taken at a time, at most. */
 #define QUEUES		32
 #define TAKE		32
 #define POKES		256	/* read at once, and answered by one look */
-#define DAEMONS		64
 
-/* A stop that takes longer than this leaves the rest to the next start, ms. */
-#define STOP_MS		10000
+/* What cannot be given back so long after it was told to end is left to the
+   next start, ms. */
+#define STOP_MS		4000
 
 struct millraced {
 	const char	*file;		/* of the configuration */
@@ -79,18 +69,15 @@ struct millraced {
 	struct runs	*runs;
 	struct sandbox	*sandbox;
 	struct sweep	*sweep;
+	struct lease	*lease;
 
-	struct daemon	 self;		/* id 0: not in the database yet */
-	uint64_t	 before;	/* our id until the lease was lost; 0 */
-	char		 instance[256];
-	int		 locks;		/* STORAGE/run/daemons, see lock() */
 	int		 poke;
-	uint64_t	 trust_until;	/* the lease, with its margin */
-	uint64_t	 renew_at;	/* that */
 	bool		 unsure;	/* there may be jobs of ours that do
 					   not run */
 	bool		 complained;	/* about the database, once */
 	bool		 leaving;	/* TERM was caught */
+	struct loop_timer *hurry;	/* there is time for checkpoints until
+					   then */
 	struct job_queue queues[QUEUES];
 	size_t		 nqueues;
 	struct loop_timer *look;	/* at the queues, then */
@@ -182,28 +169,6 @@ read_queues(struct millraced *d)
 }
 
 static void
-describe_self(struct millraced *d)
-{
-	struct daemon	*self = &d->self;
-	char		*root;
-	long		 cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (gethostname(self->host, sizeof(self->host) - 1) == -1)
-		fatal("gethostname");
-	if ((root = realpath(d->conf->root, NULL)) == NULL)
-		fatal("%s", d->conf->root);
-	if ((size_t)snprintf(d->instance, sizeof(d->instance), "%.60s:%s",
-	    self->host, root) >= sizeof(d->instance))
-		fatalx("%s: the path is too long", root);
-	free(root);
-	self->pid = (unsigned int)getpid();
-	self->slots = d->conf->slots != 0 ? d->conf->slots :
-	    cores < 1 ? 1 : (unsigned int)cores;
-	strlcpy(self->version, MILLRACE_VERSION, sizeof(self->version));
-	strlcpy(self->queues, d->conf->queues, sizeof(self->queues));
-}
-
-static void
 make_dir(const char *root, const char *name)
 {
 	char	*path;
@@ -214,50 +179,16 @@ make_dir(const char *root, const char *name)
 	free(path);
 }
 
-/*
- * STORAGE/run/daemons is a file of locks: byte ID is held by the daemon with
- * this id for as long as it lives, byte 0 by one that starts.  So a daemon
- * that was killed is told from one that lives, whatever has become of its pid.
- */
 static void
 open_storage(struct millraced *d)
 {
 	static const char *const dirs[] = {
 		"", "uploads", "work", "results", "run"
 	};
-	char			*path;
 	size_t			 i;
 
 	for (i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
 		make_dir(d->conf->root, dirs[i]);
-	xasprintf(&path, "%s/run/daemons", d->conf->root);
-	if ((d->locks = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640)) == -1)
-		fatal("%s", path);
-	free(path);
-}
-
-static int
-lock(const struct millraced *d, int how, short type, uint64_t at)
-{
-	struct flock	 l = {
-		.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)at,
-		.l_len = 1
-	};
-
-	return fcntl(d->locks, how, &l);
-}
-
-/* Whether the daemon with this id runs on this host, and is not we. */
-static bool
-is_alive(const struct millraced *d, uint64_t id)
-{
-	struct flock	 l = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET,
-		.l_start = (off_t)id, .l_len = 1
-	};
-
-	/* Where nobody can tell, its lease will. */
-	return fcntl(d->locks, F_GETLK, &l) == -1 || l.l_type != F_UNLCK;
 }
 
 static void
@@ -343,29 +274,6 @@ notify_watchdog(void *arg)
 
 /* ---- the lease ----------------------------------------------------------- */
 
-/* It was granted by a statement that was sent at SENT. */
-static void
-trust(struct millraced *d, uint64_t sent)
-{
-	d->trust_until = sent + d->conf->lease_s * 1000 - LEASE_MARGIN_MS;
-	d->renew_at = sent + d->conf->lease_s * 1000 / 3;
-	child_trust(d->trust_until);
-}
-
-/* The jobs of daemon ID, which is not there any more, are pending again. */
-static void
-take_over(struct millraced *d, uint64_t id)
-{
-	int	 n = daemon_adopt(d->db, id);
-
-	if (n == -1)
-		return;
-	log_info("daemon %llu is gone: %d of its jobs wait again",
-	    (unsigned long long)id, n);
-	if (job_due(d->db) > 0)
-		look_in(d, 0);
-}
-
 static void
 complain(struct millraced *d, const char *why)
 {
@@ -376,87 +284,42 @@ complain(struct millraced *d, const char *why)
 	d->complained = true;
 }
 
-/* Get a row in table daemon, and take the jobs of those that died here. */
+/* Jobs of dead daemons can be had. */
+static void
+watch(struct millraced *d)
+{
+	if (lease_watch(d->lease) > 0)
+		look_in(d, 0);
+}
+
 static void
 join(struct millraced *d)
 {
-	uint64_t	 others[DAEMONS], sent;
-	int		 i, n, schema;
+	const char	*why = lease_join(d->lease);
 
-	if ((schema = daemon_schema(d->db)) < SCHEMA) {
-		complain(d, schema == -1 ? "the database is away, or has no "
-		    "schema yet (millrace db migrate)" : "the schema is older "
-		    "than this program (millrace db migrate)");
+	if (why != NULL) {
+		complain(d, why);
 		return;
 	}
-	if (lock(d, F_SETLK, F_WRLCK, 0) == -1) {
-		if (errno != EAGAIN && errno != EACCES)
-			fatal("%s/run/daemons", d->conf->root);
-		return;			/* another starts: after it */
-	}
-	sent = loop_now();
-	n = daemon_start(d->db, &d->self, d->instance, d->conf->lease_s,
-	    &d->self.id, others, DAEMONS);
-	if (n == -1) {
-		d->self.id = 0;
-		lock(d, F_SETLK, F_UNLCK, 0);
-		complain(d, "the database is away");
-		return;
-	}
-	if (lock(d, F_SETLK, F_WRLCK, d->self.id) == -1)
-		fatal("%s/run/daemons", d->conf->root);
-	trust(d, sent);
-	/* Jobs that nobody took since: it was not their fault. */
-	if (d->before != 0 && daemon_release(d->db, d->before) != -1)
-		d->before = 0;
-	for (i = 0; i < n; i++) {
-		if (others[i] != d->before && !is_alive(d, others[i]))
-			take_over(d, others[i]);
-	}
-	lock(d, F_SETLK, F_UNLCK, 0);
 	d->complained = false;
-	log_info("daemon %llu: %u slots, queues %s",
-	    (unsigned long long)d->self.id, d->self.slots, d->conf->queues);
 	notify("READY=1\nSTATUS=Runs jobs");
+	watch(d);			/* what was killed here, first */
 	d->look_ms = LOOK_LEAST_MS;
 	look_in(d, 0);
 }
 
-/* Others may have our jobs from now on: stop, and begin anew. */
-static void
-lose(struct millraced *d, const char *why)
-{
-	log_warnx("fenced: %s: %zu jobs are let go", why, runs_count(d->runs));
-	runs_lose(d->runs);
-	lock(d, F_SETLK, F_UNLCK, d->self.id);
-	d->before = d->self.id;
-	d->self.id = 0;
-	d->unsure = false;
-}
-
+/* When it is lost, others may have our jobs from now on: begin anew. */
 static void
 renew(struct millraced *d)
 {
-	uint64_t	 sent = loop_now();
+	const char	*why = lease_renew(d->lease, runs_count(d->runs));
 
-	if (sent < d->renew_at)
+	if (why == NULL)
 		return;
-	switch (daemon_renew(d->db, d->self.id, d->conf->lease_s,
-	    (unsigned int)runs_count(d->runs))) {
-	case 1:
-		trust(d, sent);
-		break;
-	case 0:
-		lose(d, "this daemon was taken for dead");
-		break;
-	}
-}
-
-static void
-look_at_lease(struct millraced *d)
-{
-	if (loop_now() >= d->trust_until)
-		lose(d, "the lease could not be renewed");
+	log_warnx("fenced: %s: %zu jobs are let go", why, runs_count(d->runs));
+	runs_lose(d->runs);
+	lease_lost(d->lease);
+	d->unsure = false;
 }
 
 /* ---- jobs ---------------------------------------------------------------- */
@@ -475,7 +338,7 @@ make_sure(struct millraced *d)
 	if (!d->unsure || d->leaving)
 		return;
 	jobs = xcalloc(most, sizeof(*jobs));
-	n = job_taken(d->db, d->self.id, jobs, most);
+	n = job_taken(d->db, lease_id(d->lease), jobs, most);
 	d->unsure = n == -1 || (size_t)n == most;
 	for (i = 0; i < n; i++) {
 		if (!runs_has(d->runs, &jobs[i]))
@@ -491,7 +354,8 @@ take(struct millraced *d, struct job_queue *queue, size_t n)
 	struct job	 jobs[TAKE];
 	int		 i, taken;
 
-	taken = job_claim(d->db, queue, d->self.id, jobs, n < TAKE ? n : TAKE);
+	taken = job_claim(d->db, queue, lease_id(d->lease), jobs,
+	    n < TAKE ? n : TAKE);
 	if (taken == -1)
 		d->unsure = true;
 	for (i = 0; i < taken; i++)
@@ -507,7 +371,7 @@ look(void *arg)
 	int			 n, sum = 0;
 
 	d->look = NULL;
-	if (d->self.id == 0 || d->leaving)
+	if (lease_id(d->lease) == 0 || d->leaving)
 		return;
 	/* Not before it is known what is ours, and that we may take more. */
 	make_sure(d);
@@ -517,9 +381,10 @@ look(void *arg)
 	}
 	for (i = 0; i < d->nqueues; i++) {
 		here = runs_count(d->runs);
-		if (here >= d->self.slots)
+		if (here >= lease_slots(d->lease))
 			return;		/* until one has ended */
-		if ((n = take(d, &d->queues[i], d->self.slots - here)) == -1)
+		if ((n = take(d, &d->queues[i],
+		    lease_slots(d->lease) - here)) == -1)
 			break;
 		sum += n;
 	}
@@ -571,7 +436,7 @@ cancels(struct millraced *d)
 
 	if (runs_count(d->runs) == 0)
 		return;
-	n = job_cancels(d->db, d->self.id, ids, TAKE);
+	n = job_cancels(d->db, lease_id(d->lease), ids, TAKE);
 	for (i = 0; i < n; i++)
 		runs_cancel(d->runs, &ids[i]);
 }
@@ -581,19 +446,6 @@ due_jobs(struct millraced *d)
 {
 	if (job_due(d->db) > 0)
 		look_in(d, 0);
-}
-
-static void
-dead_daemons(struct millraced *d)
-{
-	uint64_t	 ids[DAEMONS];
-	int		 i, n;
-
-	n = daemon_lost(d->db, ids, DAEMONS);
-	for (i = 0; i < n; i++) {
-		if (ids[i] != d->self.id)
-			take_over(d, ids[i]);
-	}
 }
 
 static void
@@ -614,12 +466,11 @@ static const struct chore {
 	void		(*fn)(struct millraced *);
 } chores[] = {
 	{ OUTSIDE, 500,	 join },
-	{ INSIDE,  250,	 look_at_lease },	/* none that is over is... */
-	{ INSIDE,  500,	 renew },		/* ...renewed; if not now, soon */
+	{ INSIDE,  250,	 renew },
 	{ INSIDE,  250,	 cancels },
 	{ INSIDE,  250,	 make_sure },
 	{ INSIDE,  1000, due_jobs },
-	{ INSIDE,  2000, dead_daemons },
+	{ INSIDE,  2000, watch },
 	{ INSIDE,  0,	 sweep },
 };
 
@@ -643,7 +494,7 @@ tick(void *arg)
 	size_t			 i;
 
 	for (i = 0; i < NCHORES; i++) {
-		where = d->self.id == 0 ? OUTSIDE : INSIDE;
+		where = lease_id(d->lease) == 0 ? OUTSIDE : INSIDE;
 		if (now < d->due[i] || chores[i].where != where)
 			continue;
 		d->due[i] = now + period(d, &chores[i]);
@@ -679,20 +530,38 @@ stop_late(void *arg)
 	loop_stop(d->loop);
 }
 
+/* There is no more time for checkpoints: what runs is told to end. */
+static void
+hurry(void *arg)
+{
+	struct millraced	*d = arg;
+
+	d->hurry = NULL;
+	log_info("stop: %zu jobs are cut off", runs_count(d->runs));
+	loop_after(d->loop, STOP_MS, stop_late, d);
+	runs_hurry(d->runs);
+	leave_if_done(d);
+}
+
+/* The second time: at once. */
 static void
 leave(void *arg, int signo)
 {
 	struct millraced	*d = arg;
 
-	if (d->leaving)
+	if (d->leaving) {
+		if (d->hurry != NULL) {
+			loop_cancel(d->loop, d->hurry);
+			hurry(d);
+		}
 		return;
+	}
 	log_info("%s: gives %zu jobs back", strsignal(signo),
 	    runs_count(d->runs));
 	notify("STOPPING=1");
 	d->leaving = true;
-	loop_after(d->loop, STOP_MS, stop_late, d);
+	d->hurry = loop_after(d->loop, d->conf->handover_s * 1000, hurry, d);
 	runs_leave(d->runs);
-	runs_hurry(d->runs);
 	leave_if_done(d);
 }
 
@@ -704,6 +573,7 @@ open_engine(struct millraced *d)
 	struct runs_tools	 tools;
 
 	d->db = db_open(d->conf, "millraced");
+	d->lease = lease_new(d->conf, d->db);
 	d->batch = batch_new(d->loop, d->db);
 	d->sweep = sweep_new(d->loop, d->db, d->conf);
 	d->tasks = tasks_new(d->conf, d->sandbox);
@@ -742,12 +612,13 @@ static void
 close_all(struct millraced *d)
 {
 	/* With what was claimed, but never heard of. */
-	if (d->self.id != 0 && runs_count(d->runs) == 0)
-		daemon_release(d->db, d->self.id);
+	if (runs_count(d->runs) == 0)
+		lease_leave(d->lease);
 	runs_free(d->runs);
 	tasks_free(d->tasks);
 	sweep_free(d->sweep);
 	batch_free(d->batch);
+	lease_free(d->lease);
 	db_close(d->db);
 	sandbox_free(d->sandbox);
 	loop_free(d->loop);
@@ -778,7 +649,6 @@ main(int argc, char **argv)
 	d.loop = loop_new();
 	read_queues(&d);
 	open_storage(&d);
-	describe_self(&d);
 	build_walls(&d);
 	open_engine(&d);
 	open_poke(&d);

@@ -24,6 +24,7 @@
 #include <json.h>
 
 #include "batch.h"
+#include "blackbox.h"
 #include "child.h"
 #include "conf.h"
 #include "db.h"
@@ -52,8 +53,10 @@
 /* What stages say is passed on this much later, together, ms. */
 #define TELL_MS		20
 
-/* Time between TERM and KILL when somebody waits for a job to end, ms. */
+/* Time between TERM and KILL when somebody waits for a job to end, and when
+   somebody waits for the daemon to, ms. */
 #define CANCEL_GRACE_MS	300
+#define HURRY_GRACE_MS	1000
 
 struct run {
 	TAILQ_ENTRY(run) entry;
@@ -608,10 +611,12 @@ on_end(void *arg, const struct child_end *end)
 	struct said	*said = task_said(p->task);
 
 	p->task = NULL;
+	blackbox_name(&p->run->job.id);
 	/* Others may have the job by now. */
 	if (end->why == CHILD_FENCED || !child_trusted())
 		let_go(p->run);
 	settle(p, said, end, engine_judge(end, said->rejects, said->retries));
+	blackbox_clear();
 	advance_all(all);
 }
 
@@ -832,6 +837,7 @@ end_programs(struct run *r)
 		else
 			task_stop(r->plan.parts[i]->task,
 			    verdict == VERDICT_STOPPED ? CANCEL_GRACE_MS :
+			    verdict == VERDICT_GIVEN_BACK ? HURRY_GRACE_MS :
 			    CHILD_GRACE_MS);
 	}
 	if (verdict == VERDICT_LOST)
@@ -1075,7 +1081,9 @@ begin(void *arg)
 	}
 	if (open_work(r) == -1)
 		return;
+	blackbox_name(&r->job.id);
 	begin_stages(r);
+	blackbox_clear();
 	advance_all(r->all);
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blackbox.h"
 #include "conf.h"
 #include "env.h"
 #include "job.h"
@@ -41,8 +42,10 @@ on_line(void *arg, char *line)
 {
 	struct task	*t = arg;
 
+	blackbox_name(&t->job->job->id);
 	if (said_line(&t->said, line))
 		t->owner.news(t->owner.arg);
+	blackbox_clear();
 }
 
 static void
@@ -50,8 +53,10 @@ on_output(void *arg, const char *data, size_t len)
 {
 	struct task	*t = arg;
 
+	blackbox_name(&t->job->job->id);
 	work_log(t->job->work, data, len);
 	said_output(&t->said, data, len);
+	blackbox_clear();
 }
 
 static void

@@ -157,6 +157,10 @@ static const struct conf_key keys[] = {
 	{ "daemon", "lease", CONF_SECONDS, 5, 3600, "15s", AT(lease_s),
 	    "A daemon that was silent for so long has lost its jobs to the"
 	    " others." },
+	{ "daemon", "handover", CONF_SECONDS, 0, 3600, "3s", AT(handover_s),
+	    "When the daemon is told to end, what runs may go on for so long"
+	    " to end by itself.  Then it is told to, and killed a second"
+	    " later." },
 	{ "daemon", "sweep", CONF_SECONDS, 1, 7 DAYS, "1h", AT(sweep_s),
 	    "How often old jobs and files are removed." },
 	{ "daemon", "sandbox", CONF_SANDBOX, 1, 16, "best", AT(sandbox),

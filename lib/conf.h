@@ -64,6 +64,7 @@ struct conf {
 	char		*stages;	/* directory of stage programs */
 	char		*queues;	/* served here, by spaces */
 	unsigned int	 lease_s;
+	unsigned int	 handover_s;
 	unsigned int	 sweep_s;	/* between two retention sweeps */
 	char		*sandbox;	/* "require" or "best" */
 

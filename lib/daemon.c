@@ -56,34 +56,17 @@ insert(struct db *db, void *arg)
 	return 0;
 }
 
-static int
-take_ids(struct db_rows *rows, uint64_t *ids, size_t n)
-{
-	size_t	 i = 0;
-
-	if (rows == NULL)
-		return -1;
-	while (i < n && db_next(rows))
-		ids[i++] = db_u64(rows, 0);
-	db_rows_free(rows);
-	return (int)i;
-}
-
 int
 daemon_start(struct db *db, const struct daemon *d, const char *instance,
-    unsigned int lease_s, uint64_t *id, uint64_t *others, size_t n)
+    unsigned int lease_s, uint64_t *id)
 {
-	static const char	 sql[] =
-	    "SELECT id FROM daemon FORCE INDEX (of_instance)"
-	    " WHERE instance = ? AND id <> ? ORDER BY id LIMIT ?";
-	struct start		 s = { .daemon = d, .instance = instance,
+	struct start	 s = { .daemon = d, .instance = instance,
 	    .lease_s = lease_s };
 
 	if (db_run(db, insert, &s) == -1)
 		return -1;
 	*id = s.id;
-	return take_ids(db_query(db, sql, "suu", instance, s.id, (uint64_t)n),
-	    others, n);
+	return 0;
 }
 
 int
@@ -99,26 +82,89 @@ daemon_renew(struct db *db, uint64_t id, unsigned int lease_s,
 }
 
 int
-daemon_stop(struct db *db, uint64_t id)
+daemon_watch(struct db *db, uint64_t self, const char *instance,
+    struct daemon_sign *signs, size_t n)
 {
-	return db_exec(db, "DELETE FROM daemon WHERE id = ?", "u", id) == -1 ?
-	    -1 : 0;
-}
-
-int
-daemon_lost(struct db *db, uint64_t *ids, size_t n)
-{
+	/* Jobs that do not run are of daemon 0. */
 	static const char	 sql[] =
-	    "SELECT id FROM daemon WHERE lease_until < NOW(3)"
-	    " UNION SELECT j.daemon_id FROM job j FORCE INDEX (by_state)"
+	    "SELECT id, 0, instance = ?, seen_at,"
+	    " GREATEST(TIMESTAMPDIFF(MICROSECOND, seen_at, lease_until), 0)"
+	    "  DIV 1000 FROM daemon WHERE id <> ?"
+	    " UNION SELECT j.daemon_id, 1, 0, NULL, 0"
+	    " FROM job j FORCE INDEX (of_daemon)"
 	    " LEFT JOIN daemon d ON d.id = j.daemon_id"
-	    " WHERE j.state = 'running' AND d.id IS NULL"
-	    " UNION SELECT s.helper FROM step s FORCE INDEX (of_helper)"
+	    " WHERE j.daemon_id > 0 AND j.state = 'running' AND d.id IS NULL"
+	    " UNION SELECT s.helper, 1, 0, NULL, 0"
+	    " FROM step s FORCE INDEX (of_helper)"
 	    " LEFT JOIN daemon d ON d.id = s.helper"
 	    " WHERE s.helper > 0 AND s.state = 'running' AND d.id IS NULL"
-	    " ORDER BY id LIMIT ?";
+	    " LIMIT ?";
+	struct db_rows		*rows;
+	struct daemon_sign	*s;
+	size_t			 i;
 
-	return take_ids(db_query(db, sql, "u", (uint64_t)n), ids, n);
+	if ((rows = db_query(db, sql, "suu", instance, self,
+	    (uint64_t)n)) == NULL)
+		return -1;
+	for (i = 0; i < n && db_next(rows); i++) {
+		s = &signs[i];
+		s->id = db_u64(rows, 0);
+		s->gone = db_u64(rows, 1) != 0;
+		s->ours = db_u64(rows, 2) != 0;
+		db_text(rows, 3, s->seen_at, sizeof(s->seen_at));
+		s->lease_ms = (unsigned int)db_u64(rows, 4);
+	}
+	db_rows_free(rows);
+	return (int)i;
+}
+
+/* ---- the jobs of one that is gone ---------------------------------------- */
+
+enum how { DIED, LEFT };
+
+struct estate {
+	uint64_t	 from;
+	enum how	 how;
+	const char	*seen_at;	/* its row is as it was then, or NULL */
+	const struct uuid *named;	/* or NULL */
+	unsigned int	 running;	/* jobs, as its row says */
+	int		 n;		/* jobs of this turn */
+	bool		 alive;		/* its row has changed */
+};
+
+/*
+ * Lock the row, so that one takes the jobs over, and neither the daemon itself,
+ * should it live, nor another one comes between.  There may be none.
+ */
+static int
+lock_row(struct db *db, struct estate *e)
+{
+	static const char	 sql[] =
+	    "SELECT running, seen_at FROM daemon WHERE id = ? FOR UPDATE";
+	struct db_rows		*row;
+
+	if ((row = db_one(db, sql, "u", e->from)) == NULL)
+		return db_error(db) == DB_OK ? 0 : -1;
+	e->running = (unsigned int)db_u64(row, 0);
+	e->alive = e->seen_at != NULL &&
+	    strcmp(db_str(row, 1), e->seen_at) != 0;
+	db_rows_free(row);
+	return 0;
+}
+
+/* The row goes with the last jobs.  Before that it says that there were more,
+   for whoever has to go on with it. */
+static int
+settle_row(struct db *db, const struct estate *e)
+{
+	static const char	 more[] =
+	    "UPDATE daemon SET running = GREATEST(running, ?) WHERE id = ?";
+	static const char	 all[] = "DELETE FROM daemon WHERE id = ?";
+
+	if (e->n == TURN)
+		return db_exec(db, more, "uu", (uint64_t)TURN, e->from) == -1 ?
+		    -1 : 0;
+	return db_exec(db, all, "u", e->from) == -1 ? -1 : 0;
 }
 
 /* What clients were shown of a job stands, but for the time left. */
@@ -138,56 +184,79 @@ as_it_was(const struct job *job, struct job_news *news)
 }
 
 static int
-crashed(struct db *db, void *arg)
+hand_on(struct db *db, const struct estate *e, const struct job *job,
+    bool only)
 {
 	struct job_news	 news;
+	bool		 named = e->named != NULL &&
+			    uuid_equal(e->named, &job->id);
 
-	as_it_was(arg, &news);
-	return job_crashed(db, &news, "its daemon was lost", 0) == -1 ? -1 : 0;
+	as_it_was(job, &news);
+	if (e->how == LEFT)
+		return job_give_back(db, &news);
+	strlcpy(news.step, "Its daemon was lost: it waits for another",
+	    sizeof(news.step));
+	return job_lost(db, &news, named || only ? JOB_BLAMED : JOB_INNOCENT);
 }
 
+/* In one transaction, so that nobody sees a part of it: what was the only job
+   must not be what is left of many. */
 static int
-given_back(struct db *db, void *arg)
+turn(struct db *db, void *arg)
 {
-	struct job_news	 news;
-
-	as_it_was(arg, &news);
-	return job_give_back(db, &news) == -1 ? -1 : 0;
-}
-
-/* Do it with all jobs of a daemon, and remove its row.  Jobs, or -1. */
-static int
-empty(struct db *db, uint64_t id, int (*fn)(struct db *, void *))
-{
+	struct estate	*e = arg;
 	struct job	 jobs[TURN];
-	int		 i, n, sum = 0;
+	int		 i, items;
+
+	e->running = 0;
+	e->n = 0;
+	if (lock_row(db, e) == -1)
+		return -1;
+	if (e->alive)
+		return 0;
+	items = e->how == LEFT ? lent_release(db, e->from) :
+	    lent_lost(db, e->from);
+	if (items == -1 ||
+	    (e->n = job_taken(db, e->from, jobs, TURN)) == -1)
+		return -1;
+	for (i = 0; i < e->n; i++) {
+		if (hand_on(db, e, &jobs[i],
+		    e->n == 1 && e->running <= 1 && items == 0) == -1)
+			return -1;
+	}
+	return settle_row(db, e);
+}
+
+/* Jobs, or -1. */
+static int
+hand_over(struct db *db, struct estate *e)
+{
+	int	 sum = 0;
 
 	do {
-		if ((n = job_taken(db, id, jobs, TURN)) == -1)
+		if (db_run(db, turn, e) == -1 || e->alive)
 			return -1;
-		for (i = 0; i < n; i++) {
-			if (db_run(db, fn, &jobs[i]) == -1)
-				return -1;
-		}
-		sum += n;
-	} while (n == TURN);
-	return daemon_stop(db, id) == -1 ? -1 : sum;
+		sum += e->n;
+	} while (e->n == TURN);
+	return sum;
 }
 
 int
-daemon_adopt(struct db *db, uint64_t from)
+daemon_adopt(struct db *db, uint64_t from, const char *seen_at,
+    const struct uuid *named)
 {
-	if (lent_lost(db, from) == -1)
-		return -1;
-	return empty(db, from, crashed);
+	struct estate	 e = { .from = from, .how = DIED, .seen_at = seen_at,
+	    .named = named };
+
+	return hand_over(db, &e);
 }
 
 int
 daemon_release(struct db *db, uint64_t from)
 {
-	if (lent_release(db, from) == -1)
-		return -1;
-	return empty(db, from, given_back);
+	struct estate	 e = { .from = from, .how = LEFT };
+
+	return hand_over(db, &e);
 }
 
 int

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "db.h"
+#include "uuid.h"
 
 struct daemon {
 	uint64_t	id;
@@ -26,36 +27,50 @@ struct daemon {
 	bool		expired;	/* its lease is over */
 };
 
+/* A daemon as the others see it. */
+struct daemon_sign {
+	uint64_t	id;
+	bool		gone;		/* it has jobs, or items of others, but
+					   no row: a claim may be committed
+					   after its daemon was given up */
+	bool		ours;		/* it is of the same instance */
+	char		seen_at[DB_TIME];	/* its lease was renewed, by the
+					   database's clock */
+	unsigned int	lease_ms;	/* and lasts so long from then on */
+};
+
 /*
  * daemon_schema Number of the newest schema step that was applied; 0: none;
  *		-1 (DB_AWAY also while there is no schema at all).
  * daemon_start	Insert a row with a lease of LEASE_S; *ID is the new one.
- *		OTHERS are the rows of the same INSTANCE (host and storage
- *		root): the jobs of one whose process is gone can be taken over
- *		at once.  How many, or -1.
+ *		INSTANCE is host and storage root.
  * daemon_renew	1: renewed; 0: the row is gone (jobs were taken over); -1.
- * daemon_stop	Remove the row.
- * daemon_lost	Daemons whose lease ended before now, and those that have jobs,
- *		or items of others, but no row: a claim may be committed after
- *		its daemon was given up.  Their ids: how many, or -1.
- * daemon_adopt	Running jobs of daemon FROM are pending again, counted as a
- *		crash, so are items that it did for others (lent.h), and its
- *		row goes.  Jobs, or -1.
- * daemon_release The same, counted as nothing: they did not crash.
+ * daemon_watch	What there is of others than SELF.  How many, or -1.
  * daemon_room	Slots that others than daemon SELF have free for jobs of QUEUE,
  *		or -1.
  * daemon_list	All, newest first.  How many, or -1.
  */
 int	daemon_schema(struct db *);
 int	daemon_start(struct db *, const struct daemon *, const char *instance,
-	    unsigned int lease_s, uint64_t *id, uint64_t *others, size_t n);
+	    unsigned int lease_s, uint64_t *id);
 int	daemon_renew(struct db *, uint64_t id, unsigned int lease_s,
 	    unsigned int running);
-int	daemon_stop(struct db *, uint64_t id);
-int	daemon_lost(struct db *, uint64_t *ids, size_t n);
-int	daemon_adopt(struct db *, uint64_t from);
-int	daemon_release(struct db *, uint64_t from);
+int	daemon_watch(struct db *, uint64_t self, const char *instance,
+	    struct daemon_sign *, size_t n);
 int	daemon_room(struct db *, uint64_t self, const char *queue);
 int	daemon_list(struct db *, struct daemon *, size_t n);
+
+/*
+ * daemon_adopt	Daemon FROM is dead: its running jobs are pending again, its
+ *		row goes, and items that it did for others (lent.h) have
+ *		crashed.  A job is blamed that was NAMED as what it was busy
+ *		with, or was the only thing that it had.  Jobs, or -1: also
+ *		when its row has changed since it was SEEN_AT (NULL: it is
+ *		known to be dead, whatever the row says), and nothing was done.
+ * daemon_release It left: the same, counted as nothing.
+ */
+int	daemon_adopt(struct db *, uint64_t from, const char *seen_at,
+	    const struct uuid *named);
+int	daemon_release(struct db *, uint64_t from);
 
 #endif

@@ -802,6 +802,47 @@ job_crashed(struct db *db, const struct job_news *n, const char *why,
 	return put_off(db, sql, n, why, delay_s);
 }
 
+/* It was set aside before, and its daemon died even so. */
+static int
+lost_for_good(struct db *db, const struct job_news *n, unsigned int crashes,
+    unsigned int deaths)
+{
+	char	 why[128];
+
+	if (job_aside(crashes, 0))
+		snprintf(why, sizeof(why), "Set aside: it brought its daemon "
+		    "down %u times", crashes);
+	else
+		snprintf(why, sizeof(why), "Set aside: its daemon died %u "
+		    "times before any of it was done", deaths);
+	return job_failed(db, n, why);
+}
+
+int
+job_lost(struct db *db, const struct job_news *n, enum job_blame blame)
+{
+	static const char	 counts[] =
+	    "SELECT crashes, deaths FROM job" NEWS_FENCE " FOR UPDATE";
+	static const char	 sql[] =
+	    NEWS_SET LEAVES ", state = 'pending', ready = ?, crashes = ?,"
+	    " deaths = ?, attempt = GREATEST(attempt, 1) - 1"
+	    NEWS_FENCE UNCANCELLED;
+	struct db_rows		*row;
+	unsigned int		 crashes, deaths;
+
+	if ((row = db_one(db, counts, FENCE_TYPES, FENCE_VALUES(n))) == NULL)
+		return db_error(db) == DB_OK ? 0 : -1;
+	crashes = (unsigned int)db_u64(row, 0);
+	deaths = (unsigned int)db_u64(row, 1);
+	db_rows_free(row);
+	if (job_orphaned(&crashes, &deaths, blame) == JOB_FAILED)
+		return lost_for_good(db, n, crashes, deaths);
+	return settled_or_stopped(db, n, db_exec(db, sql,
+	    NEWS_TYPES "uuu" FENCE_TYPES, NEWS_VALUES(n),
+	    (uint64_t)JOB_PRIORITY, (uint64_t)crashes, (uint64_t)deaths,
+	    FENCE_VALUES(n)));
+}
+
 int
 job_recovered(struct db *db, const struct uuid *id, uint64_t token)
 {

@@ -148,10 +148,12 @@ struct job_news {
  * job_again	Back to pending, to be claimed after DELAY_S; counted as an
  *		attempt.
  * job_crashed	The same, counted as a crash.
+ * job_lost	The daemon of the job died: it may be claimed again at once, or
+ *		has failed, as job_orphaned decides.
  * job_recovered The job got past where it crashed: its crashes are forgotten.
  *		The one of these without an event.
  * job_give_back Back to pending at once, counted as nothing.
- *		These three cancel the job when somebody has asked for that.
+ *		These four cancel the job when somebody has asked for that.
  * job_stopped	A running job was cancelled and its processes are gone.
  */
 int	 job_progress(struct db *, const struct job_news *);
@@ -162,6 +164,7 @@ int	 job_again(struct db *, const struct job_news *, const char *why,
 	    unsigned int delay_s);
 int	 job_crashed(struct db *, const struct job_news *, const char *why,
 	    unsigned int delay_s);
+int	 job_lost(struct db *, const struct job_news *, enum job_blame);
 int	 job_recovered(struct db *, const struct uuid *, uint64_t token);
 int	 job_give_back(struct db *, const struct job_news *);
 int	 job_stopped(struct db *, const struct job_news *);
