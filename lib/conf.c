@@ -35,6 +35,7 @@
 enum conf_kind {
 	CONF_TEXT, CONF_SECRET, CONF_PATH, CONF_LISTEN, CONF_PREFIX,
 	CONF_HOSTS, CONF_ORIGINS, CONF_NETS, CONF_NAMES, CONF_SANDBOX,
+	CONF_ISOLATION,
 	CONF_BOOLEAN, CONF_NUMBER, CONF_SECONDS, CONF_MILLIS, CONF_SIZE
 };
 
@@ -86,6 +87,11 @@ static const struct conf_key keys[] = {
 	{ "database", "password_file", CONF_PATH, 0, PATH_MOST, "",
 	    AT(db_password_file),
 	    "File whose first line is the password.  %p as in user." },
+	{ "database", "isolation", CONF_ISOLATION, 1, 16, "read-committed",
+	    AT(db_isolation),
+	    "Level of isolation.  repeatable-read is for servers that log"
+	    " statements instead of rows (binlog_format), which refuse the"
+	    " other one with error 1665." },
 
 	{ "site", "prefix", CONF_PREFIX, 0, 255, "", AT(prefix),
 	    "Path below which Millrace lives on the site, as /jobs.  Empty:"
@@ -427,6 +433,13 @@ is_sandbox(const char *s)
 	return strcmp(s, "best") == 0 || strcmp(s, "require") == 0;
 }
 
+static bool
+is_isolation(const char *s)
+{
+	return strcmp(s, "read-committed") == 0 ||
+	    strcmp(s, "repeatable-read") == 0;
+}
+
 /* ---- kinds -------------------------------------------------------------- */
 
 static const struct kind {
@@ -453,6 +466,9 @@ static const struct kind {
 			    " most 30 of a-z 0-9 _ -", NULL, true, is_name },
 	[CONF_SANDBOX]	= { "best | require", "best or require", NULL, false,
 			    is_sandbox },
+	[CONF_ISOLATION] = { "read-committed | repeatable-read",
+			    "read-committed or repeatable-read", NULL, false,
+			    is_isolation },
 	[CONF_BOOLEAN]	= { "yes | no", "yes or no" },
 	[CONF_NUMBER]	= { "number", "a number", plain },
 	[CONF_SECONDS]	= { "duration", "a duration as 90s, 5m, 2h or 7d",

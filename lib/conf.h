@@ -26,6 +26,7 @@ struct conf {
 	char		*db_user;	/* %p stands for the program's name */
 	char		*db_password;
 	char		*db_password_file; /* %p likewise; its first line */
+	char		*db_isolation;	/* "read-committed", "repeatable-read" */
 
 	/* [site] */
 	char		*prefix;	/* of paths, as "/jobs"; "": none */

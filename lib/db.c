@@ -34,6 +34,17 @@
 #define STATEMENT_S	3
 #define READ_S		5
 
+/*
+ * How long a lock is waited for, and how long a transaction may stand still.
+ * A program that is stopped in the middle of one keeps its locks; without an
+ * end to that, all others would wait for it until they lost their leases.
+ * MySQL knows no such limit but that of any session that is silent: there it
+ * is longer, for those that have nothing to do.
+ */
+#define LOCK_S		2
+#define STILL_S		2
+#define SILENT_S	10
+
 /* Values of one prepared statement, at most; lists are made in pieces. */
 #define VALUES_MAX	4096
 
@@ -53,12 +64,14 @@ struct statement {
 struct db {
 	MYSQL		*my;		/* NULL: not connected */
 	char		*host, *socket, *name, *user, *password;
+	bool		 repeatable;	/* isolation */
 	unsigned int	 port;
 	unsigned int	 read_s;
 	bool		 in_transaction;
 	bool		 failed;	/* this transaction is lost */
 	bool		 missed;	/* no connection: it was said */
 	enum db_error	 error;
+	struct db_conflicts conflicts;
 	struct statement statements[STATEMENTS];
 	size_t		 nstatements;
 };
@@ -150,6 +163,7 @@ db_open(const struct conf *conf, const char *program)
 	db->port = conf->db_port;
 	db->name = xstrdup(conf->db_name);
 	db_account(conf, program, &db->user, &db->password);
+	db->repeatable = strcmp(conf->db_isolation, "repeatable-read") == 0;
 	db->read_s = READ_S;
 	return db;
 }
@@ -204,7 +218,7 @@ classify(unsigned int number)
 		{ ER_DUP_ENTRY,			DB_DUPLICATE },
 		{ ER_LOCK_DEADLOCK,		DB_AGAIN },
 		{ ER_LOCK_WAIT_TIMEOUT,		DB_AGAIN },
-		{ 1020 /* changed since read */, DB_AGAIN },
+		{ ER_CHECKREAD,			DB_AGAIN },
 		{ 3572 /* NOWAIT */,		DB_AGAIN },
 		{ ER_QUERY_INTERRUPTED,		DB_AGAIN },
 		{ 1969 /* max_statement_time */, DB_AWAY },
@@ -215,7 +229,8 @@ classify(unsigned int number)
 		{ ER_TOO_MANY_USER_CONNECTIONS,	DB_AWAY },
 		{ ER_USER_LIMIT_REACHED,	DB_AWAY },
 		{ ER_SERVER_SHUTDOWN,		DB_AWAY },
-		{ 1927 /* connection killed */,	DB_AWAY },
+		{ ER_CONNECTION_KILLED,		DB_AWAY },
+		{ 4031 /* silent for too long */, DB_AWAY },
 		{ ER_RECORD_FILE_FULL,		DB_AWAY },
 		{ ER_DISK_FULL,			DB_AWAY },
 		{ ER_BAD_DB_ERROR /* not yet */, DB_AWAY },
@@ -239,7 +254,26 @@ static bool
 broken(unsigned int number)
 {
 	return (number >= CR_MIN_ERROR && number <= CR_MAX_ERROR) ||
-	    number == ER_SERVER_SHUTDOWN || number == 1927;
+	    number == ER_SERVER_SHUTDOWN || number == ER_CONNECTION_KILLED ||
+	    number == 4031;
+}
+
+/* Somebody else was in the way. */
+static void
+count_conflict(struct db *db, unsigned int number)
+{
+	if (number == ER_LOCK_DEADLOCK)
+		db->conflicts.deadlocks++;
+	else if (number == ER_LOCK_WAIT_TIMEOUT)
+		db->conflicts.timeouts++;
+	else if (number == ER_CHECKREAD)
+		db->conflicts.stale++;
+}
+
+void
+db_conflicts(const struct db *db, struct db_conflicts *c)
+{
+	*c = db->conflicts;
 }
 
 /* Note an error, say it, and drop a connection that is of no use. */
@@ -247,12 +281,17 @@ static void
 failed(struct db *db, const char *what, unsigned int number, const char *text)
 {
 	db->error = classify(number);
+	count_conflict(db, number);
 	if (db->in_transaction)
 		db->failed = true;
 	if (db->error == DB_AGAIN)
-		log_debug("database: %s: %s (%u)", what, text, number);
+		log_info("database: %s: %s (%u)", what, text, number);
 	else if (db->error != DB_DUPLICATE)
 		log_warnx("database: %s: %s (%u)", what, text, number);
+	if (number == ER_BINLOG_STMT_MODE_AND_ROW_ENGINE)
+		log_warnx("database: the server logs statements: set "
+		    "binlog_format = ROW there, or isolation = "
+		    "repeatable-read in [database] here");
 	if (broken(number))
 		disconnect(db);
 }
@@ -265,6 +304,26 @@ db_error(const struct db *db)
 
 /* ---- connecting ---------------------------------------------------------- */
 
+/* Who is patient may take any time, but for locks. */
+static int
+limit(struct db *db)
+{
+	bool	 hurry = db->read_s == READ_S;
+	char	 sql[160];
+
+	if (strstr(mysql_get_server_info(db->my), "MariaDB") != NULL)
+		snprintf(sql, sizeof(sql), "SET SESSION"
+		    " innodb_lock_wait_timeout = %u, max_statement_time = %u,"
+		    " idle_transaction_timeout = %u", LOCK_S,
+		    hurry ? STATEMENT_S : 0, hurry ? STILL_S : 0);
+	else
+		snprintf(sql, sizeof(sql), "SET SESSION"
+		    " innodb_lock_wait_timeout = %u, max_execution_time = %u,"
+		    " wait_timeout = %u", LOCK_S,
+		    hurry ? STATEMENT_S * 1000 : 0, hurry ? SILENT_S : 28800);
+	return mysql_query(db->my, sql);
+}
+
 /* What a session must have; the server's own defaults are not ours. */
 static int
 settle(struct db *db)
@@ -272,23 +331,14 @@ settle(struct db *db)
 	static const char	 common[] =
 	    "SET SESSION time_zone = '+00:00', sql_mode = "
 	    "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,"
-	    "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',"
-	    " innodb_lock_wait_timeout = 2";
-	static const char	 isolation[] =
-	    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
-	char			 limit[80];
+	    "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'";
+	char			 isolation[80];
 
-	if (strstr(mysql_get_server_info(db->my), "MariaDB") != NULL)
-		snprintf(limit, sizeof(limit),
-		    "SET SESSION max_statement_time = %u",
-		    db->read_s == READ_S ? STATEMENT_S : 0);
-	else
-		snprintf(limit, sizeof(limit),
-		    "SET SESSION max_execution_time = %u",
-		    db->read_s == READ_S ? STATEMENT_S * 1000 : 0);
+	snprintf(isolation, sizeof(isolation),
+	    "SET SESSION TRANSACTION ISOLATION LEVEL %s",
+	    db->repeatable ? "REPEATABLE READ" : "READ COMMITTED");
 	if (mysql_query(db->my, common) == 0 &&
-	    mysql_query(db->my, isolation) == 0 &&
-	    mysql_query(db->my, limit) == 0)
+	    mysql_query(db->my, isolation) == 0 && limit(db) == 0)
 		return 0;
 	return -1;
 }

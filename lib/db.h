@@ -117,6 +117,14 @@ void		 db_rollback(struct db *);
  */
 int		 db_run(struct db *, int (*fn)(struct db *, void *), void *);
 
+/* How often others were in the way of this connection, so far. */
+struct db_conflicts {
+	uint64_t	 deadlocks;	/* 1213 */
+	uint64_t	 timeouts;	/* 1205: a lock was not to be had */
+	uint64_t	 stale;		/* 1020: changed since it was read */
+};
+void		 db_conflicts(const struct db *, struct db_conflicts *);
+
 /*
  * db_script	Run statements separated by ";" at the end of a line, as text:
  *		for schema steps, never with values of users.  0 or -1.

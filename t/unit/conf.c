@@ -314,6 +314,9 @@ names_mistakes(void **state)
 		    "\"data\" is not an absolute path" },
 		{ "[daemon]\nsandbox = none\n",
 		    "\"none\" is not best or require" },
+		{ "[database]\nisolation = serializable\n",
+		    ":2: [database] isolation: \"serializable\" is not "
+		    "read-committed or repeatable-read" },
 		{ "[daemon]\nqueues = Video\n", "\"Video\" is not a name" },
 		{ "[daemon]\nslots = 1\nslots = 2\n",
 		    ":3: [daemon] slots: given before, in line 2" },
