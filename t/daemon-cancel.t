@@ -1,11 +1,11 @@
-# Cancelling ends a running job within a second, with all it has started.
+# Cancelling ends a running job, in whatever it is; how soon, and with all that
+# it has started, is the matter of t/fault-stage-cancel.t.
 
 use strict;
 use warnings;
 
 use Rig;
 use Test::More;
-use Time::HiRes qw(time);
 
 my $rig = Rig->new
     ->pipeline('stubborn', <<'EOT')
@@ -16,10 +16,8 @@ EOT
     ->pipeline('items', "stage name 10 9s name\neach one 90 60s stubborn\n")
     ->stage('stubborn', <<'EOT')
 #!/bin/sh
-# Hears nothing, and leaves children behind in sessions of their own.
+# Hears nothing.
 trap '' TERM INT HUP
-(setsid sh -c 'trap "" TERM; (setsid sh -c "trap \"\" TERM HUP; while :; do
-	sleep 0.05; done" &); while :; do sleep 0.05; done' &)
 echo "progress 10 stands" >&3
 while :; do sleep 0.05; done
 EOT
@@ -41,14 +39,9 @@ for my $pipeline (qw(stubborn items)) {
 	my $e;
 	do { $e = $s->next(timeout => 20) }
 	    until $e->{json}{current_step} eq 'stands';
-	$rig->wait_for(sub { programs($job) >= 3 }, 10, 'it has forked');
-	my $before = time;
 	my $r = $rig->post("/api/v1/jobs/$job/cancel", as => $ana);
 	is($r->{status}, 202, "$pipeline: cancel is taken");
 	$rig->wait_for(sub { !programs($job) }, 10, 'all of it is gone');
-	my $took = time - $before;
-	diag(sprintf '%s: %.2f s until all of it was gone', $pipeline, $took);
-	cmp_ok($took, '<', 1, 'within a second');
 	my @events = $s->until_end(timeout => 20);
 	is($events[-1]{json}{status}, 'cancelled', 'the stream ends with it');
 	is($events[-1]{json}{error_message}, 'cancelled', 'and says so');
