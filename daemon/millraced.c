@@ -33,6 +33,7 @@
 #include "child.h"
 #include "conf.h"
 #include "db.h"
+#include "help.h"
 #include "job.h"
 #include "lease.h"
 #include "log.h"
@@ -67,6 +68,7 @@ struct millraced {
 	struct batch	*batch;
 	struct tasks	*tasks;
 	struct runs	*runs;
+	struct help	*help;
 	struct sandbox	*sandbox;
 	struct sweep	*sweep;
 	struct lease	*lease;
@@ -308,16 +310,28 @@ join(struct millraced *d)
 	look_in(d, 0);
 }
 
+/* Slots that jobs of our own have: one each, or one for each program. */
+static size_t
+own_slots(const struct millraced *d)
+{
+	size_t	 jobs = runs_count(d->runs);
+	size_t	 programs = tasks_count(d->tasks) - help_running(d->help);
+
+	return jobs > programs ? jobs : programs;
+}
+
 /* When it is lost, others may have our jobs from now on: begin anew. */
 static void
 renew(struct millraced *d)
 {
-	const char	*why = lease_renew(d->lease, runs_count(d->runs));
+	const char	*why = lease_renew(d->lease, own_slots(d) +
+			    help_running(d->help));
 
 	if (why == NULL)
 		return;
 	log_warnx("fenced: %s: %zu jobs are let go", why, runs_count(d->runs));
 	runs_lose(d->runs);
+	help_lose(d->help);
 	lease_lost(d->lease);
 	d->unsure = false;
 }
@@ -363,6 +377,16 @@ take(struct millraced *d, struct job_queue *queue, size_t n)
 	return taken;
 }
 
+/* What our own jobs leave is for items of others.  Those taken. */
+static int
+help(struct millraced *d)
+{
+	size_t	 own = own_slots(d), slots = lease_slots(d->lease);
+
+	return (int)help_look(d->help, lease_id(d->lease),
+	    own < slots ? slots - own : 0);
+}
+
 static void
 look(void *arg)
 {
@@ -381,13 +405,16 @@ look(void *arg)
 	}
 	for (i = 0; i < d->nqueues; i++) {
 		here = runs_count(d->runs);
-		if (here >= lease_slots(d->lease))
+		if (here >= lease_slots(d->lease)) {
+			help(d);
 			return;		/* until one has ended */
+		}
 		if ((n = take(d, &d->queues[i],
 		    lease_slots(d->lease) - here)) == -1)
 			break;
 		sum += n;
 	}
+	sum += help(d);
 	if (sum > 0)
 		d->look_ms = LOOK_LEAST_MS;
 	else if ((d->look_ms *= 2) > LOOK_MOST_MS)
@@ -406,7 +433,8 @@ look_in(struct millraced *d, unsigned int ms)
 static void
 leave_if_done(struct millraced *d)
 {
-	if (d->leaving && runs_count(d->runs) == 0)
+	if (d->leaving && runs_count(d->runs) == 0 &&
+	    help_count(d->help) == 0)
 		loop_stop(d->loop);
 }
 
@@ -540,6 +568,7 @@ hurry(void *arg)
 	log_info("stop: %zu jobs are cut off", runs_count(d->runs));
 	loop_after(d->loop, STOP_MS, stop_late, d);
 	runs_hurry(d->runs);
+	help_hurry(d->help);
 	leave_if_done(d);
 }
 
@@ -562,15 +591,25 @@ leave(void *arg, int signo)
 	d->leaving = true;
 	d->hurry = loop_after(d->loop, d->conf->handover_s * 1000, hurry, d);
 	runs_leave(d->runs);
+	help_leave(d->help);
 	leave_if_done(d);
 }
 
 /* ---- main ---------------------------------------------------------------- */
 
+static struct set *
+pipelines_now(void *arg)
+{
+	struct millraced	*d = arg;
+
+	return runs_set(d->runs);
+}
+
 static void
 open_engine(struct millraced *d)
 {
 	struct runs_tools	 tools;
+	struct help_tools	 for_help;
 
 	d->db = db_open(d->conf, "millraced");
 	d->lease = lease_new(d->conf, d->db);
@@ -584,6 +623,12 @@ open_engine(struct millraced *d)
 	};
 	d->runs = runs_new(&tools);
 	runs_use(d->runs, d->pipelines);
+	for_help = (struct help_tools){
+		.loop = d->loop, .db = d->db, .conf = d->conf,
+		.tasks = d->tasks, .set = pipelines_now,
+		.ended = run_ended, .arg = d
+	};
+	d->help = help_new(&for_help);
 }
 
 static void
@@ -612,8 +657,9 @@ static void
 close_all(struct millraced *d)
 {
 	/* With what was claimed, but never heard of. */
-	if (runs_count(d->runs) == 0)
+	if (runs_count(d->runs) == 0 && help_count(d->help) == 0)
 		lease_leave(d->lease);
+	help_free(d->help);
 	runs_free(d->runs);
 	tasks_free(d->tasks);
 	sweep_free(d->sweep);
