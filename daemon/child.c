@@ -39,6 +39,7 @@
 #include <linux/sched.h>
 
 #include "bounds.h"
+#include "feed.h"
 #include "forks.h"
 #include "log.h"
 #include "loop.h"
@@ -70,6 +71,9 @@ struct child {
 	pid_t		 keeper;
 	int		 pidfd;
 	int		 report, output, end;	/* pipes, to read from */
+	struct feed	*feed;		/* or NULL */
+	unsigned int	 limit_s;	/* of what it is fed */
+	unsigned int	 calls;		/* of the owner, at the moment */
 	struct report_lines lines;
 	bool		 told;
 	bool		 silent;
@@ -189,25 +193,25 @@ set_limits(const struct child_spec *spec)
 #endif
 	if (spec->written != 0 && limit(RLIMIT_FSIZE, spec->written) == -1)
 		return -1;
-	if (limit(RLIMIT_CPU, (rlim_t)spec->limit_s * cores() + 1) == -1)
+	if (!spec->fed &&
+	    limit(RLIMIT_CPU, (rlim_t)spec->limit_s * cores() + 1) == -1)
 		return -1;
 	if (limit(RLIMIT_NOFILE, FILES) == -1 || limit(RLIMIT_CORE, 0) == -1)
 		return -1;
 	return limit(RLIMIT_NPROC, most);
 }
 
-/* Descriptors 0 to 3 and ERROR, which exec closes. */
+/* Descriptors 0 to 3 and ERROR, which exec closes.  INPUT may be -1. */
 static int
-set_descriptors(int output, int report, int *error)
+set_descriptors(int input, int output, int report, int *error)
 {
-	int	 null;
-
 	if ((output = fcntl(output, F_DUPFD_CLOEXEC, 10)) == -1 ||
 	    (report = fcntl(report, F_DUPFD_CLOEXEC, 10)) == -1 ||
 	    (*error = fcntl(*error, F_DUPFD_CLOEXEC, 10)) == -1 ||
-	    (null = open("/dev/null", O_RDONLY | O_CLOEXEC)) == -1)
+	    (input = input != -1 ? fcntl(input, F_DUPFD_CLOEXEC, 10) :
+	    open("/dev/null", O_RDONLY | O_CLOEXEC)) == -1)
 		return -1;
-	if (dup2(null, 0) == -1 || dup2(output, 1) == -1 ||
+	if (dup2(input, 0) == -1 || dup2(output, 1) == -1 ||
 	    dup2(output, 2) == -1 || dup2(report, 3) == -1)
 		return -1;
 	close_range(4, (unsigned int)*error - 1, 0);
@@ -227,8 +231,8 @@ reset_signals(const sigset_t *blocked)
 
 /* Become the program.  Returns what failed, with errno. */
 static const char *
-run(const struct sandbox *sb, const struct child_spec *spec, int output,
-    int report, int *error)
+run(const struct sandbox *sb, const struct child_spec *spec, int input,
+    int output, int report, int *error)
 {
 	struct sandbox_need	 need = {
 		.dir = spec->dir, .program = spec->argv[0],
@@ -244,7 +248,7 @@ run(const struct sandbox *sb, const struct child_spec *spec, int output,
 	write_file("/proc/self/oom_score_adj", "500");
 	if (set_limits(spec) == -1)
 		return "limits";
-	if (set_descriptors(output, report, error) == -1)
+	if (set_descriptors(input, output, report, error) == -1)
 		return "descriptors";
 	if ((wall = sandbox_enter(sb, &need, &listener)) != NULL)
 		return wall;
@@ -259,14 +263,15 @@ run(const struct sandbox *sb, const struct child_spec *spec, int output,
 
 /* ---- the keeper ---------------------------------------------------------- */
 
-/* What a keeper works with; all but SPEC and SANDBOX are pipes to write to. */
 struct keeper {
 	const struct child_spec *spec;
 	const struct sandbox *sandbox;
-	int		 output, report, end;
+	const struct feed *feed;	/* or NULL */
+	int		 input;		/* -1: none */
+	int		 output, report, end;	/* pipes, to write to */
 	int		 forks;		/* they are asked for here; or -1 */
 	pid_t		 program;
-	uint64_t	 late_at;	/* its time is over */
+	uint64_t	 late_at;	/* its time is over; 0: never */
 	uint64_t	 kill_at;	/* 0: it was not told to end */
 	struct bounds	 bounds;
 	struct child_end result;
@@ -332,15 +337,31 @@ daemon_is_gone(const struct keeper *k)
 	return poll(&p, 1, 0) == 1 && (p.revents & POLLERR) != 0;
 }
 
+/* Its time, which is that of the item at hand if it is fed. */
+static void
+look_at_clock(struct keeper *k)
+{
+	uint64_t	 due;
+
+	if (k->feed == NULL || (due = feed_due(k->feed)) == k->late_at)
+		return;
+	k->late_at = due;
+	k->bounds.weighed = false;	/* what others wrote is not its own */
+}
+
 static void
 look(struct keeper *k, uint64_t now)
 {
+	look_at_clock(k);
 	if (!child_trusted() || daemon_is_gone(k))
 		tell_now(k, CHILD_FENCED, now);
 	else if (bounds_broken(&k->bounds, now, k->result.what))
 		tell_now(k, CHILD_OVER, now);
-	else if (now >= k->late_at)
+	else if (k->late_at != 0 && now >= k->late_at) {
+		if (k->kill_at == 0)
+			k->result.due = k->late_at;
 		tell(k, CHILD_LATE, k->late_at + LATE_GRACE_MS);
+	}
 	if (k->kill_at != 0 && now >= k->kill_at)
 		signal_tree(SIGKILL);
 }
@@ -398,7 +419,7 @@ next_look(const struct keeper *k, uint64_t now)
 		at = until;
 	if (k->kill_at != 0 && k->kill_at < at)
 		at = k->kill_at;
-	if (k->kill_at == 0 && k->late_at < at)
+	if (k->kill_at == 0 && k->late_at != 0 && k->late_at < at)
 		at = k->late_at;
 	return at < now + 10 ? now + 10 : at;
 }
@@ -535,12 +556,14 @@ launch(struct keeper *k)
 	    -1 || (k->program = fork()) == -1)
 		return cannot(k, "fork");
 	if (k->program == 0) {
-		what = run(k->sandbox, k->spec, k->output, k->report,
-		    &error[IN]);
+		what = run(k->sandbox, k->spec, k->input, k->output,
+		    k->report, &error[IN]);
 		cannot(k, what);
 		_exit(write(error[IN], &k->result, sizeof(k->result)) == -1);
 	}
 	close(error[IN]);
+	if (k->input != -1)
+		close(k->input);
 	close(k->output);
 	close(k->report);
 	rc = hear_start(k, error[OUT]);
@@ -565,10 +588,13 @@ static void __attribute__((noreturn))
 keep(struct keeper *k, uid_t uid, gid_t gid)
 {
 	int		 fds[] = { k->output, k->report, k->end,
-			     k->spec->hold };
+			     k->spec->hold, 0 };
+	size_t		 n = k->spec->hold > 0 ? 4 : 3;
 	sigset_t	 set = keeper_signals();
 
-	close_others(fds, k->spec->hold > 0 ? 4 : 3);
+	if (k->input != -1)
+		fds[n++] = k->input;
+	close_others(fds, n);
 	reset_signals(&set);
 	setpgid(0, 0);			/* the terminal's ^C is not for us */
 	prctl(PR_SET_PDEATHSIG, spaces & CLONE_NEWPID ? SIGKILL : SIGUSR1, 0,
@@ -581,7 +607,8 @@ keep(struct keeper *k, uid_t uid, gid_t gid)
 	bound_processes();
 	k->bounds.processes = most_processes();
 	k->bounds.written = k->spec->written;
-	k->late_at = loop_now() + (uint64_t)k->spec->limit_s * 1000;
+	if (k->feed == NULL)
+		k->late_at = loop_now() + (uint64_t)k->spec->limit_s * 1000;
 	if (launch(k) == 0) {
 		/* Our memory is a copy of the daemon's: for nobody to read. */
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -609,6 +636,7 @@ child_free(struct child *c)
 	close_fd(&c->output);
 	close_fd(&c->end);
 	close_fd(&c->pidfd);
+	feed_free(c->feed);
 	if (c->quiet != NULL)
 		loop_cancel(loop, c->quiet);
 	if (c->hush != NULL)
@@ -629,11 +657,15 @@ take(struct child *c, int fd)
 		return n == -1 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
 	c->heard = loop_now();
 	c->read += (size_t)n;
+	if (c->feed != NULL && c->calls++ == 0)
+		feed_hold(c->feed);
 	if (fd == c->report)
 		report_feed(&c->lines, buf, (size_t)n, c->owner.line,
 		    c->owner.arg);
 	else
 		c->owner.output(c->owner.arg, buf, (size_t)n);
+	if (c->feed != NULL && --c->calls == 0)
+		feed_go(c->feed);
 	return n;
 }
 
@@ -761,6 +793,14 @@ half_a_line(struct child *c, struct child_end *end)
 	    c->lines.buf);
 }
 
+/* Whether the item that it had last has nothing to do with its end. */
+static bool
+has_missed(const struct child *c, const struct child_end *end)
+{
+	return c->feed != NULL && (!feed_taken(c->feed) ||
+	    (end->why == CHILD_LATE && end->due != feed_due(c->feed)));
+}
+
 /* The keeper is gone, and all of the tree with it. */
 static void
 ended(void *arg, int fd, unsigned int events)
@@ -777,6 +817,7 @@ ended(void *arg, int fd, unsigned int events)
 	read_end(c, &end);
 	if (c->lines.len > 0)
 		half_a_line(c, &end);
+	end.missed = has_missed(c, &end);
 	child_free(c);
 	owner.end(owner.arg, &end);
 }
@@ -788,6 +829,8 @@ look_for_silence(void *arg)
 	uint64_t	 silent = loop_now() - c->heard;
 
 	c->hush = NULL;
+	if (c->feed != NULL && feed_due(c->feed) == 0)
+		silent = 0;		/* it has nothing to say */
 	if (silent >= c->silence_ms && c->quiet == NULL) {
 		c->silent = true;
 		child_stop(c, LATE_GRACE_MS);
@@ -824,7 +867,10 @@ static int
 start_keeper(struct child *c, const struct sandbox *sb,
     const struct child_spec *spec)
 {
-	struct keeper	 k = { .spec = spec, .sandbox = sb };
+	struct keeper	 k = {
+		.spec = spec, .sandbox = sb, .feed = c->feed,
+		.input = c->feed != NULL ? feed_end(c->feed) : -1
+	};
 	unsigned int	 flags = spaces;
 	uid_t		 uid = geteuid();
 	gid_t		 gid = getegid();
@@ -863,11 +909,19 @@ child_start(const struct sandbox *sb, const struct child_spec *spec,
 
 	c->owner = *owner;
 	c->heard = c->window = loop_now();
+	c->limit_s = spec->limit_s;
+	if (spec->fed && (c->feed = feed_new(loop)) == NULL) {
+		log_warn("start %s", spec->argv[0]);
+		free(c);
+		return NULL;
+	}
 	if (start_keeper(c, sb, spec) == -1) {
 		c->keeper = 0;
 		child_free(c);
 		return NULL;
 	}
+	if (c->feed != NULL)
+		feed_handed(c->feed);
 	LIST_INSERT_HEAD(&children, c, entry);
 	loop_watch(loop, c->pidfd, LOOP_READ, ended, c);
 	listen_to(c);
@@ -876,6 +930,43 @@ child_start(const struct sandbox *sb, const struct child_spec *spec,
 		c->hush = loop_after(loop, c->silence_ms, look_for_silence, c);
 	}
 	return c;
+}
+
+void
+child_feed(struct child *c, const char *line)
+{
+	c->heard = loop_now();
+	feed_line(c->feed, line, c->limit_s);
+}
+
+bool
+child_has_read(const struct child *c)
+{
+	return feed_taken(c->feed);
+}
+
+void
+child_rest(struct child *c)
+{
+	feed_rest(c->feed);
+}
+
+void
+child_listen(struct child *c)
+{
+	drain(c, c->output);
+}
+
+void
+child_close(struct child *c)
+{
+	feed_close(c->feed, CHILD_GRACE_MS);
+}
+
+bool
+child_told(const struct child *c)
+{
+	return c->told;
 }
 
 void

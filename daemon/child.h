@@ -17,7 +17,7 @@
  *
  * The program sees exactly four descriptors:
  *
- *	0	/dev/null
+ *	0	/dev/null; or a pipe from the daemon, for items
  *	1 2	a pipe to the daemon, for the log of its job
  *	3	a pipe to the daemon, for the lines of
  *		millrace-report(7)
@@ -51,6 +51,8 @@ struct child_spec {
 	bool		  network;
 	int		  hold;		/* open, with a lock that is held for
 					   as long as the program; 0: none */
+	bool		  fed;		/* by child_feed; the limits are then
+					   those of one item */
 };
 
 /* Why a program ended. */
@@ -61,6 +63,7 @@ enum child_why {
 	CHILD_SILENT,
 	CHILD_OVER,		/* its tree was over a bound; WHAT tells which */
 	CHILD_CUT,		/* it exited with 0 within a line: WHAT */
+	CHILD_EARLY,		/* fed: it exited with 0 within an item */
 	CHILD_FENCED,		/* the daemon did not say in time that it may
 				   go on, or is gone */
 	CHILD_UNSTARTED		/* ERROR and WHAT tell why */
@@ -74,6 +77,11 @@ struct child_end {
 					   as said above */
 	uint64_t	 peak;		/* bytes, of its largest process */
 	unsigned int	 cpu_ms;
+	uint64_t	 due;		/* CHILD_LATE, fed: loop_now() at which
+					   the time of an item was over */
+	bool		 missed;	/* fed: the last item is not to blame, it
+					   was not read; or the one before was
+					   too late */
 };
 
 /* What a child tells its owner, from the loop.  END comes last, and once. */
@@ -92,6 +100,15 @@ struct child_owner {
  * child_start	Run a program.  NULL when there are no processes or
  *		descriptors left (said); all else is told to the owner's END.
  *		The child is freed after its END.
+ * child_feed	Let a fed one read LINE, of at most REPORT_LINE_MAX bytes: its
+ *		time for it begins.  Never waits: what is said in the callbacks
+ *		of this child is written when they have returned.
+ * child_has_read Whether it has begun to read what it was fed last.
+ * child_rest	It has nothing to do, and time does not count until it is fed.
+ * child_listen	Hand its output on that is there already.
+ * child_close	It reads the end of its input, and may exit: within
+ *		CHILD_GRACE_MS, then it is late.  It is not fed any more.
+ * child_told	Whether it was told to end, by whomever.
  * child_stop	TERM to all of its tree, KILL after GRACE_MS.
  * child_kill	KILL to all of its tree.
  * child_trust	All children may run until UNTIL (loop_now() then); whoever
@@ -108,6 +125,12 @@ const char	*child_about(void);
 bool		 child_whole(void);
 struct child	*child_start(const struct sandbox *, const struct child_spec *,
 		    const struct child_owner *);
+void		 child_feed(struct child *, const char *line);
+bool		 child_has_read(const struct child *);
+void		 child_rest(struct child *);
+void		 child_listen(struct child *);
+void		 child_close(struct child *);
+bool		 child_told(const struct child *);
 void		 child_stop(struct child *, unsigned int grace_ms);
 void		 child_kill(struct child *);
 void		 child_trust(uint64_t until);

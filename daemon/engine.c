@@ -355,6 +355,7 @@ engine_judge(const struct child_end *end, bool rejected, bool retries)
 		[CHILD_SILENT]		= STEP_LATE,
 		[CHILD_OVER]		= STEP_BROKEN,
 		[CHILD_CUT]		= STEP_BROKEN,
+		[CHILD_EARLY]		= STEP_BROKEN,
 		[CHILD_FENCED]		= STEP_ENDED,
 		[CHILD_UNSTARTED]	= STEP_BROKEN,
 	};

@@ -50,7 +50,8 @@ reason_of(const struct pipeline *p, const struct stage *s,
 	if (event == STEP_LOST)
 		snprintf(buf, size, "%s: the daemon that ran it was lost",
 		    s->name);
-	else if (event == STEP_REJECTED || event == STEP_AGAIN)
+	else if (event == STEP_REJECTED || event == STEP_AGAIN ||
+	    (said->fails && said->why[0] != '\0'))
 		snprintf(buf, size, "%s", said->why);
 	else if (end->why == CHILD_UNSTARTED)
 		snprintf(buf, size, "%s: %s could not be started: %s: %s",
@@ -66,6 +67,9 @@ reason_of(const struct pipeline *p, const struct stage *s,
 	else if (end->why == CHILD_CUT)
 		snprintf(buf, size, "%s: exit 0 within a line on descriptor 3: "
 		    "%s", s->name, end->what);
+	else if (end->why == CHILD_EARLY)
+		snprintf(buf, size, "%s: exit 0 before the item was done%s%s",
+		    s->name, last[0] != '\0' ? ": " : "", last);
 	else if (WIFSIGNALED(end->status))
 		snprintf(buf, size, "%s: ended by signal %d (%s)%s", s->name,
 		    WTERMSIG(end->status), strsignal(WTERMSIG(end->status)),

@@ -108,6 +108,7 @@ struct runs {
 
 static void	advance_all(void *);
 static void	begin(void *);
+static void	on_quiet(void *);
 static void	perform(struct run *, unsigned int);
 
 /* ---- words --------------------------------------------------------------- */
@@ -245,6 +246,22 @@ tell_soon(struct run *r)
 		    tell_all, r->all);
 }
 
+/* There may be thousands of items: as long as others follow, they are told of
+   together. */
+static void
+tell_of(const struct part *p)
+{
+	struct run	*r = p->run;
+	int		 next = engine_next(&r->engine, r->plan.states,
+			    r->plan.n);
+
+	if (p->item != NULL && next != -1 &&
+	    stage_of(r->plan.parts[next]) == stage_of(p))
+		tell_soon(r);
+	else
+		tell(r);
+}
+
 static void
 save_step(struct part *p, const struct said *said,
     const struct child_end *end)
@@ -371,7 +388,10 @@ explain(struct run *r, enum engine_verdict verdict)
 		    sizeof(r->why));
 }
 
-/* Nothing runs any more: carry out the verdict. */
+/*
+ * Nothing runs any more: carry out the verdict, as soon as the programs that
+ * were kept have ended, too.
+ */
 static void
 finish(struct run *r)
 {
@@ -384,10 +404,13 @@ finish(struct run *r)
 		[VERDICT_DONE]		= "completed",
 		[VERDICT_LOST]		= "lost: it is another's by now",
 	};
-	enum engine_verdict	 verdict = publish_last(r, r->engine.verdict);
-	bool			 reason = verdict == VERDICT_AGAIN ||
-				    verdict == VERDICT_FAILED;
+	enum engine_verdict	 verdict;
+	bool			 reason;
 
+	if (tasks_dismiss(r->all->tools.tasks, &r->task_job))
+		return;
+	verdict = publish_last(r, r->engine.verdict);
+	reason = verdict == VERDICT_AGAIN || verdict == VERDICT_FAILED;
 	explain(r, verdict);
 	log_info("job %s: %s%s%s", r->id, words[verdict],
 	    reason ? ": " : "", reason ? r->why : "");
@@ -404,6 +427,8 @@ let_go(struct run *r)
 {
 	outbox_free(r->outbox);
 	r->outbox = NULL;
+	if (r->engine.state == ENGINE_OVER)	/* it waits to be carried out */
+		r->engine.verdict = VERDICT_LOST;
 	perform(r, engine_handle(&r->engine, r->plan.states, r->plan.n,
 	    JOB_LOST, -1));
 }
@@ -598,7 +623,7 @@ settle(struct part *p, const struct said *said, const struct child_end *end,
 		note(p, said, end, event, why, sizeof(why));
 	if (r->outbox != NULL) {
 		save_step(p, said, end);
-		tell(r);
+		tell_of(p);
 	}
 	perform(r, actions);
 }
@@ -624,15 +649,17 @@ on_end(void *arg, const struct child_end *end)
 static unsigned int
 share_of_cores(const struct run *r, const struct part *p)
 {
-	unsigned int	 share = r->all->cores / (unsigned int)r->all->n;
-	size_t		 i, items = 0;
+	const struct engine_step *states = r->plan.states;
+	unsigned int		  share, items = 0;
+	size_t			  i;
 
-	for (i = 0; p->item != NULL && i < r->plan.n; i++)
-		items += r->plan.states[i].position ==
-		    r->plan.states[p->at].position &&
-		    r->plan.states[i].state != STEP_DONE;
+	share = r->all->cores / (unsigned int)r->all->n;
+	for (i = r->engine.from; p->item != NULL && i < r->plan.n &&
+	    states[i].position == states[p->at].position && items < share;
+	    i++)
+		items += states[i].state != STEP_DONE;
 	if (items > 1)
-		share /= items < share ? (unsigned int)items : share;
+		share /= items;
 	return share == 0 ? 1 : share;
 }
 
@@ -677,7 +704,19 @@ start(struct run *r, int i)
 		return;
 	}
 	save_step(p, NULL, NULL);
-	tell(r);
+	tell_of(p);
+}
+
+/*
+ * Nothing but items of their stage may run beside programs that are kept for
+ * it, and without such an item they shall end.
+ */
+static bool
+is_held_up(struct run *r, int next)
+{
+	if (next != -1 && stage_of(r->plan.parts[next]) == r->stage)
+		return false;
+	return tasks_dismiss(r->all->tools.tasks, &r->task_job) && next != -1;
 }
 
 /* A job always has one program, and more while there are cores for them. */
@@ -693,10 +732,14 @@ advance(struct run *r)
 {
 	int	 i = -1;
 
-	while (r->began && !r->ending &&
-	    (i = engine_next(&r->engine, r->plan.states, r->plan.n)) != -1 &&
-	    has_room(r))
+	while (r->began && !r->ending) {
+		i = engine_next(&r->engine, r->plan.states, r->plan.n);
+		if (is_held_up(r, i))
+			return;
+		if (i == -1 || !has_room(r))
+			break;
 		start(r, i);
+	}
 	if (!r->began || r->ending)
 		return;
 	if (i == -1 && r->lent > 0 && has_room(r))
@@ -821,7 +864,32 @@ inherit(struct run *r)
 	return loan_read_inherited(r->loan);
 }
 
+/* The programs that were kept for items have ended: go on. */
+static void
+on_quiet(void *arg)
+{
+	struct run	*r = arg;
+
+	if (r->ending)
+		return;
+	if (r->engine.state == ENGINE_OVER)
+		finish(r);
+	else
+		advance(r);
+}
+
 /* ---- the engine's wishes ------------------------------------------------- */
+
+/* Programs that are kept, and have no item. */
+static void
+end_idle(struct run *r)
+{
+	if (r->engine.verdict == VERDICT_LOST)
+		tasks_kill_idle(r->all->tools.tasks, &r->task_job);
+	else
+		tasks_stop_idle(r->all->tools.tasks, &r->task_job,
+		    CANCEL_GRACE_MS);
+}
 
 static void
 end_programs(struct run *r)
@@ -829,6 +897,7 @@ end_programs(struct run *r)
 	enum engine_verdict	 verdict = r->engine.verdict;
 	size_t			 i;
 
+	end_idle(r);
 	for (i = 0; i < r->plan.n; i++) {
 		if (r->plan.parts[i]->task == NULL)
 			continue;
@@ -867,6 +936,8 @@ handle(struct run *r, enum engine_event event)
 	if (r->began) {
 		if (event == JOB_LEAVES)
 			loan_close(r->loan);
+		if (event == JOB_CANCELS)
+			end_idle(r);
 		perform(r, engine_handle(&r->engine, r->plan.states,
 		    r->plan.n, event, -1));
 		if (event == JOB_CANCELS)
@@ -934,7 +1005,8 @@ load(struct run *r)
 	r->task_job = (struct task_job){
 		.job = &r->job, .pipeline = r->pipeline,
 		.upload = uuid_is_set(&r->job.upload_id) ? &r->upload : NULL,
-		.params = r->params, .details = r->details, .work = &r->work
+		.params = r->params, .details = r->details, .work = &r->work,
+		.quiet = on_quiet, .arg = r
 	};
 	r->plan.pipeline = r->pipeline;
 	r->plan.run = r;

@@ -40,6 +40,7 @@ static const char *const whys[] = {
 	[CHILD_SILENT]	= "silent",
 	[CHILD_OVER]	= "over",
 	[CHILD_CUT]	= "cut",
+	[CHILD_EARLY]	= "early",
 	[CHILD_FENCED]	= "fenced",
 	[CHILD_UNSTARTED] = "unstarted",
 };
@@ -304,6 +305,8 @@ said_unpack(const char *json, struct said *s, struct said_end *end)
 		s->retries = event == STEP_AGAIN;
 		s->retry_s = (unsigned int)get_number(o, "retry_s");
 		s->rubbish = (unsigned int)get_number(o, "rubbish");
+		s->fails = event == STEP_BROKEN &&
+		    end->child.why == CHILD_EXITED && s->why[0] != '\0';
 		take_lists(o, s);
 		take_details(o, s);
 		rc = 0;

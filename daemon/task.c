@@ -4,26 +4,21 @@
 
 #include "task.h"
 
-#include <sys/statvfs.h>
+#include <sys/wait.h>
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "blackbox.h"
-#include "conf.h"
-#include "env.h"
 #include "job.h"
+#include "kept.h"
 #include "log.h"
 #include "pipeline.h"
-#include "results.h"
 #include "work.h"
-
-/* Least room for a file on a disk that is nearly full, bytes. */
-#define LEAST_ROOM	(64 * 1024 * 1024)
 
 struct tasks {
 	const struct conf *conf;
 	const struct sandbox *sandbox;
+	struct kepts	*kepts;
 	size_t		 n;		/* that run */
 };
 
@@ -31,11 +26,38 @@ struct task {
 	struct tasks	*all;
 	const struct task_job *job;
 	struct task_owner owner;
-	struct child	*child;
+	struct child	*child;		/* its own process; NULL: */
+	struct kept	*kept;		/* one that is kept for many */
 	struct said	 said;
 };
 
 /* ---- what its program says ----------------------------------------------- */
+
+static void
+on_end(void *arg, const struct child_end *end)
+{
+	struct task	*t = arg;
+
+	t->all->n--;
+	t->child = NULL;
+	t->kept = NULL;
+	t->owner.end(t->owner.arg, end);
+	said_clear(&t->said);
+	free(t);
+}
+
+/* A kept program says that it is done with the item, well or not. */
+static void
+end_item(struct task *t)
+{
+	struct child_end	 end = {
+		.why = CHILD_EXITED,
+		.status = t->said.fails ? W_EXITCODE(1, 0) : 0
+	};
+
+	kept_over(t->kept);
+	on_end(t, &end);
+}
 
 static void
 on_line(void *arg, char *line)
@@ -45,6 +67,8 @@ on_line(void *arg, char *line)
 	blackbox_name(&t->job->job->id);
 	if (said_line(&t->said, line))
 		t->owner.news(t->owner.arg);
+	if (t->said.over)
+		end_item(t);
 	blackbox_clear();
 }
 
@@ -59,73 +83,6 @@ on_output(void *arg, const char *data, size_t len)
 	blackbox_clear();
 }
 
-static void
-on_end(void *arg, const struct child_end *end)
-{
-	struct task	*t = arg;
-
-	t->all->n--;
-	t->child = NULL;
-	t->owner.end(t->owner.arg, end);
-	said_clear(&t->said);
-	free(t);
-}
-
-/* ---- what its program is given ------------------------------------------- */
-
-/* Bytes of the largest file that it may write. */
-static uint64_t
-room(const struct tasks *all, const struct task_job *j)
-{
-	struct statvfs	 fs;
-	uint64_t	 left = 0;
-
-	if (j->pipeline->written != 0)
-		return j->pipeline->written;
-	if (fstatvfs(j->work->dir, &fs) == 0)
-		left = (uint64_t)fs.f_bavail * fs.f_frsize;
-	left = left > all->conf->reserve ? left - all->conf->reserve : 0;
-	return left > LEAST_ROOM ? left : LEAST_ROOM;
-}
-
-static char **
-make_argv(const struct tasks *all, const struct stage *s)
-{
-	char	**argv;
-	size_t	  i, n = 0;
-
-	while (s->argv[n] != NULL)
-		n++;
-	argv = xcalloc(n + 1, sizeof(*argv));
-	if (s->argv[0][0] == '/')
-		argv[0] = xstrdup(s->argv[0]);
-	else
-		xasprintf(&argv[0], "%s/%s", all->conf->stages, s->argv[0]);
-	for (i = 1; i < n; i++)
-		argv[i] = xstrdup(s->argv[i]);
-	return argv;
-}
-
-static char **
-make_env(const struct tasks *all, const struct task_job *j,
-    const struct task_step *s)
-{
-	struct env_facts	 facts = {
-		.job = j->job, .pipeline = j->pipeline, .stage = s->stage,
-		.params = j->params, .item = s->item, .args = s->args,
-		.cores = s->cores, .upload = j->upload, .dir = j->work->path,
-		.share = all->conf->share, .site = all->conf->environment
-	};
-	char			 name[RESULTS_STORE], *store, **env;
-
-	results_store(j->job->token, name);
-	xasprintf(&store, "%s/%s", j->work->path, name);
-	facts.store = store;
-	env = env_new(&facts);
-	free(store);
-	return env;
-}
-
 /* ---- tasks --------------------------------------------------------------- */
 
 struct task *
@@ -136,25 +93,18 @@ task_start(struct tasks *all, const struct task_job *job,
 	struct child_owner	 to_us = {
 		.line = on_line, .output = on_output, .end = on_end, .arg = t
 	};
-	struct child_spec	 spec = {
-		.argv = make_argv(all, step->stage),
-		.envp = make_env(all, job, step),
-		.dir = job->work->path,
-		.limit_s = step->stage->limit_s,
-		.silence_s = job->pipeline->silence_s,
-		.memory = job->pipeline->memory, .written = room(all, job),
-		.network = step->stage->network,
-		.hold = job->work->hold
-	};
 
 	t->all = all;
 	t->job = job;
 	t->owner = *owner;
 	t->said.details = job->details;
-	t->child = child_start(all->sandbox, &spec, &to_us);
-	env_free(spec.argv);
-	env_free(spec.envp);
-	if (t->child == NULL) {
+	t->said.kept = step->stage->kept;
+	if (step->stage->kept)
+		t->kept = kept_feed(all->kepts, job, step, &to_us);
+	else
+		t->child = program_start(all->conf, all->sandbox, job, step,
+		    &to_us);
+	if (t->child == NULL && t->kept == NULL) {
 		free(t);
 		return NULL;
 	}
@@ -173,6 +123,8 @@ task_stop(struct task *t, unsigned int grace_ms)
 {
 	if (t->child != NULL)
 		child_stop(t->child, grace_ms);
+	if (t->kept != NULL)
+		kept_stop(t->kept, grace_ms);
 }
 
 void
@@ -180,6 +132,27 @@ task_kill(struct task *t)
 {
 	if (t->child != NULL)
 		child_kill(t->child);
+	if (t->kept != NULL)
+		kept_kill(t->kept);
+}
+
+bool
+tasks_dismiss(struct tasks *all, const struct task_job *job)
+{
+	return kepts_dismiss(all->kepts, job);
+}
+
+bool
+tasks_stop_idle(struct tasks *all, const struct task_job *job,
+    unsigned int grace_ms)
+{
+	return kepts_stop(all->kepts, job, grace_ms);
+}
+
+bool
+tasks_kill_idle(struct tasks *all, const struct task_job *job)
+{
+	return kepts_kill(all->kepts, job);
 }
 
 size_t
@@ -195,11 +168,15 @@ tasks_new(const struct conf *conf, const struct sandbox *sandbox)
 
 	all->conf = conf;
 	all->sandbox = sandbox;
+	all->kepts = kepts_new(conf, sandbox);
 	return all;
 }
 
 void
 tasks_free(struct tasks *all)
 {
+	if (all == NULL)
+		return;
+	kepts_free(all->kepts);
 	free(all);
 }

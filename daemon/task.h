@@ -1,45 +1,25 @@
 /*
  * Tasks: a step of a job, while its program works on it.
  *
- * Here a program is found, given its arguments and environment, and listened
- * to.  What its end means for the step and the job is for others to say.
+ * A program is started for it, or one that is kept for items of its stage is
+ * fed with it, which makes no difference to the owner.  What its end means for
+ * the step and the job is for others to say.
  */
 
 #ifndef MILLRACE_TASK_H
 #define MILLRACE_TASK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "child.h"
+#include "program.h"
 #include "said.h"
 
 struct conf;
-struct job;
-struct pipeline;
 struct sandbox;
-struct stage;
 struct task;
 struct tasks;
-struct upload;
-struct work;
-
-/* What all tasks of a job have in common.  It stays the caller's, and as it is
-   while one of them runs. */
-struct task_job {
-	const struct job *job;
-	const struct pipeline *pipeline;
-	const struct upload *upload;	/* its input, or NULL */
-	const char	*params;	/* JSON: options */
-	struct json_object *details;	/* facts are added to it */
-	struct work	*work;
-};
-
-/* Which step it is. */
-struct task_step {
-	const struct stage *stage;
-	const char	*item, *args;	/* of an "each" stage, else NULL */
-	unsigned int	 cores;		/* that the program may use */
-};
 
 /* What a task tells its owner, from the loop.  END comes last, and once: the
    task is freed when it returns. */
@@ -56,6 +36,12 @@ struct task_owner {
  * task_said	What it has said so far.
  * task_stop	TERM, KILL after GRACE_MS; END comes.
  * task_kill	KILL; END comes.
+ * tasks_dismiss Of the programs that are kept for a job let those end that have
+ *		nothing to do.  Whether there are any that have not ended yet:
+ *		then QUIET of the job is told when they have.  Nothing else may
+ *		be started in its directory before, and it may not be freed.
+ * tasks_stop_idle	The same, by TERM, KILL after GRACE_MS.
+ * tasks_kill_idle	The same, by KILL.
  */
 struct tasks	*tasks_new(const struct conf *, const struct sandbox *);
 void		 tasks_free(struct tasks *);
@@ -65,5 +51,9 @@ struct task	*task_start(struct tasks *, const struct task_job *,
 struct said	*task_said(struct task *);
 void		 task_stop(struct task *, unsigned int grace_ms);
 void		 task_kill(struct task *);
+bool		 tasks_dismiss(struct tasks *, const struct task_job *);
+bool		 tasks_stop_idle(struct tasks *, const struct task_job *,
+		    unsigned int grace_ms);
+bool		 tasks_kill_idle(struct tasks *, const struct task_job *);
 
 #endif
