@@ -517,7 +517,9 @@ look(void *arg)
 	if (h->self != 0 && (h->count > 0 || h->unsure))
 		look_at_held(h);
 	TAILQ_FOREACH_SAFE(j, &h->jobs, entry, next) {
-		if (TAILQ_EMPTY(&j->aids) && now - j->used > IDLE_MS)
+		if (j->running + j->waiting == 0 &&
+		    !tasks_dismiss(h->tools.tasks, &j->task_job) &&
+		    TAILQ_EMPTY(&j->aids) && now - j->used > IDLE_MS)
 			forget_job(j);
 	}
 	if (h->count > 0)
@@ -630,7 +632,8 @@ take_and_start(struct helped *j)
 
 /*
  * What was taken and could not start then.  When none of our programs has the
- * lock, it may be that others have the job: ask.
+ * lock, be it that it is kept and has nothing to do, it may be that others have
+ * the job: ask.
  */
 static void
 start_waiting(struct helped *j)
@@ -644,7 +647,7 @@ start_waiting(struct helped *j)
 			return_waiting(j);
 		return;
 	}
-	if (j->running > 0) {
+	if (j->running > 0 || tasks_idle(h->tools.tasks, &j->task_job)) {
 		start_some(j);
 		return;
 	}

@@ -8,7 +8,6 @@
 #include <sys/queue.h>
 #include <sys/wait.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,24 +37,7 @@ struct kepts {
 	TAILQ_HEAD(, kept) list;
 };
 
-static void	on_line(void *, char *);
-static void	on_output(void *, const char *, size_t);
-static void	on_end(void *, const struct child_end *);
-
 /* ---- one process --------------------------------------------------------- */
-
-static int
-start(struct kept *k)
-{
-	struct child_owner	 to_us = {
-		.line = on_line, .output = on_output, .end = on_end, .arg = k
-	};
-
-	k->done = k->rubbish = 0;
-	k->child = program_start(k->all->conf, k->all->sandbox, k->job,
-	    &k->step, &to_us);
-	return k->child == NULL ? -1 : 0;
-}
 
 static void
 feed(struct kept *k)
@@ -95,6 +77,14 @@ on_output(void *arg, const char *data, size_t len)
 		work_log(k->job->work, data, len);
 }
 
+/* Whether the item at hand is not to blame, and another process may do it. */
+static bool
+is_spared(const struct kept *k, const struct child_end *end)
+{
+	return k->busy && k->done > 0 && end->missed &&
+	    end->why != CHILD_FENCED;
+}
+
 static void
 log_end(const struct kept *k, const struct child_end *end)
 {
@@ -104,22 +94,14 @@ log_end(const struct kept *k, const struct child_end *end)
 	if (k->rubbish > 0)
 		log_warnx("job %s: %s: %u lines on descriptor 3 were said "
 		    "outside of an item", id, k->step.stage->name, k->rubbish);
-	if (k->busy || k->dismissed)
+	if ((k->busy && !is_spared(k, end)) || k->dismissed)
 		return;
 	if (WIFSIGNALED(end->status))
-		log_info("job %s: %s: ended between two items by signal %d", id,
-		    k->step.stage->name, WTERMSIG(end->status));
+		log_info("job %s: %s: killed between two items by signal %d",
+		    id, k->step.stage->name, WTERMSIG(end->status));
 	else
-		log_info("job %s: %s: ended between two items with exit %d", id,
+		log_info("job %s: %s: exit %d between two items", id,
 		    k->step.stage->name, WEXITSTATUS(end->status));
-}
-
-/* Whether the item at hand was not to blame, and another process may do it. */
-static bool
-is_spared(const struct kept *k, const struct child_end *end)
-{
-	return k->busy && k->done > 0 && end->missed &&
-	    end->why != CHILD_TOLD && end->why != CHILD_FENCED;
 }
 
 /* None of those that were told to end is left. */
@@ -145,15 +127,8 @@ on_end(void *arg, const struct child_end *end)
 	bool			 busy = k->busy, dismissed = k->dismissed;
 
 	log_end(k, end);
-	if (is_spared(k, end)) {
-		if (start(k) == 0) {
-			feed(k);
-			return;
-		}
-		why = (struct child_end){
-			.why = CHILD_UNSTARTED, .error = EAGAIN, .what = "fork"
-		};
-	}
+	if (is_spared(k, end))
+		why.why = CHILD_TOLD;
 	if (why.why == CHILD_EXITED && why.status == 0)
 		why.why = CHILD_EARLY;
 	TAILQ_REMOVE(&k->all->list, k, entry);
@@ -165,8 +140,21 @@ on_end(void *arg, const struct child_end *end)
 	free(k);
 }
 
+static int
+start(struct kept *k)
+{
+	struct child_owner	 to_us = {
+		.line = on_line, .output = on_output, .end = on_end, .arg = k
+	};
+
+	k->child = program_start(k->all->conf, k->all->sandbox, k->job,
+	    &k->step, &to_us);
+	return k->child == NULL ? -1 : 0;
+}
+
 /* ---- items --------------------------------------------------------------- */
 
+/* STAGE may be NULL: any. */
 static struct kept *
 find_idle(const struct kepts *all, const struct task_job *job,
     const struct stage *stage)
@@ -174,11 +162,17 @@ find_idle(const struct kepts *all, const struct task_job *job,
 	struct kept	*k;
 
 	TAILQ_FOREACH(k, &all->list, entry) {
-		if (k->job == job && k->step.stage == stage && !k->busy &&
-		    !k->dismissed)
+		if (k->job == job && (stage == NULL ||
+		    k->step.stage == stage) && !k->busy && !k->dismissed)
 			return k;
 	}
 	return NULL;
+}
+
+bool
+kepts_any(const struct kepts *all, const struct task_job *job)
+{
+	return find_idle(all, job, NULL) != NULL;
 }
 
 struct kept *

@@ -10,8 +10,8 @@
  *	     the item has ended so               end of its input, gone
  *
  * One that dies while it is idle, or with a line that it has not read, has not
- * spoilt an item: another one takes its place.  But each has to do one item at
- * least, or it is the item's fault.
+ * spoilt an item: that one ends as if its program had been told to, and waits
+ * for another.  But each has to do one item at least, or it is the item's fault.
  */
 
 #ifndef MILLRACE_KEPT_H
@@ -32,6 +32,7 @@ struct kepts;
  * kept_over	Its program has said that it is done with it.
  * kept_stop	As child_stop and child_kill; END comes.
  * kept_kill
+ * kepts_any	Whether there is an idle program for a job.
  * kepts_dismiss Let the idle programs of a job end, as it has nothing for them.
  *		Whether there are any that have not ended yet: then its QUIET
  *		is told when they have.
@@ -45,6 +46,7 @@ struct kept	*kept_feed(struct kepts *, const struct task_job *,
 void		 kept_over(struct kept *);
 void		 kept_stop(struct kept *, unsigned int grace_ms);
 void		 kept_kill(struct kept *);
+bool		 kepts_any(const struct kepts *, const struct task_job *);
 bool		 kepts_dismiss(struct kepts *, const struct task_job *);
 bool		 kepts_stop(struct kepts *, const struct task_job *,
 		    unsigned int grace_ms);

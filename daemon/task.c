@@ -137,6 +137,12 @@ task_kill(struct task *t)
 }
 
 bool
+tasks_idle(const struct tasks *all, const struct task_job *job)
+{
+	return kepts_any(all->kepts, job);
+}
+
+bool
 tasks_dismiss(struct tasks *all, const struct task_job *job)
 {
 	return kepts_dismiss(all->kepts, job);

@@ -36,6 +36,7 @@ struct task_owner {
  * task_said	What it has said so far.
  * task_stop	TERM, KILL after GRACE_MS; END comes.
  * task_kill	KILL; END comes.
+ * tasks_idle	Whether a program is kept for a job that has nothing to do.
  * tasks_dismiss Of the programs that are kept for a job let those end that have
  *		nothing to do.  Whether there are any that have not ended yet:
  *		then QUIET of the job is told when they have.  Nothing else may
@@ -51,6 +52,7 @@ struct task	*task_start(struct tasks *, const struct task_job *,
 struct said	*task_said(struct task *);
 void		 task_stop(struct task *, unsigned int grace_ms);
 void		 task_kill(struct task *);
+bool		 tasks_idle(const struct tasks *, const struct task_job *);
 bool		 tasks_dismiss(struct tasks *, const struct task_job *);
 bool		 tasks_stop_idle(struct tasks *, const struct task_job *,
 		    unsigned int grace_ms);
