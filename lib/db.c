@@ -69,6 +69,9 @@ struct db {
 	unsigned int	 read_s;
 	bool		 in_transaction;
 	bool		 failed;	/* this transaction is lost */
+	uint64_t	 transaction;	/* number of the last one */
+	int		(*last)(struct db *, void *);	/* before its commit */
+	void		*last_arg;
 	bool		 missed;	/* no connection: it was said */
 	enum db_error	 error;
 	struct db_conflicts conflicts;
@@ -884,13 +887,27 @@ db_begin(struct db *db)
 	if (ready(db) == -1 || plain(db, "START TRANSACTION") == -1)
 		return -1;
 	db->in_transaction = true;
+	db->transaction++;
+	db->last = NULL;
 	return 0;
+}
+
+uint64_t
+db_before_commit(struct db *db, int (*fn)(struct db *, void *), void *arg)
+{
+	if (!db->in_transaction || (db->last != NULL && db->last != fn))
+		fatalx("database: not in a transaction, or two ends of one");
+	db->last = fn;
+	db->last_arg = arg;
+	return db->transaction;
 }
 
 int
 db_commit(struct db *db)
 {
-	if (db->failed || plain(db, "COMMIT") == -1) {
+	if (db->failed ||
+	    (db->last != NULL && db->last(db, db->last_arg) == -1) ||
+	    plain(db, "COMMIT") == -1) {
 		enum db_error	 error = db->error;
 
 		db_rollback(db);

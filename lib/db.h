@@ -110,6 +110,15 @@ int		 db_commit(struct db *);
 void		 db_rollback(struct db *);
 
 /*
+ * db_before_commit Call FN(DB, ARG) when this transaction is about to commit:
+ *		what it writes is the last.  It returns 0, or -1 to roll back.
+ *		There is one such FN for a transaction.  Returns the number of
+ *		the transaction, which no other one of DB has.
+ */
+uint64_t	 db_before_commit(struct db *,
+		    int (*fn)(struct db *, void *), void *);
+
+/*
  * db_run	Run FN(DB, ARG) in a transaction and commit it; on DB_AGAIN
  *		roll back and do it again after a random pause: five times,
  *		or as often as fits in two seconds or so.

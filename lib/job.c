@@ -19,10 +19,8 @@
 
 #include "log.h"
 #include "loop.h"
+#include "tally.h"
 #include "utf8.h"
-
-/* Slots of each counter in table tally. */
-#define TALLY_SLOTS	16
 
 /* How long a low-water mark is trusted, ms. */
 #define MARK_MS		1000
@@ -230,31 +228,6 @@ record(struct db *db, const struct uuid *id)
 	return db_exec(db, sql, "I", id) == 1 ? 0 : -1;
 }
 
-/* N jobs of PIPELINE came to state TO. */
-static int
-arrived(struct db *db, const char *pipeline, enum job_state to, int64_t n)
-{
-	static const char	 sql[] =
-	    "INSERT INTO tally (pipeline, state, slot, n, total)"
-	    " VALUES (?, ?, ?, ?, ?)"
-	    " ON DUPLICATE KEY UPDATE n = n + VALUES(n),"
-	    " total = total + VALUES(total)";
-	static _Thread_local int slot = -1;
-
-	if (slot == -1)
-		slot = (int)arc4random_uniform(TALLY_SLOTS);
-	return db_exec(db, sql, "ssuii", pipeline, job_state_name(to),
-	    (uint64_t)slot, n, n > 0 ? n : (int64_t)0) == -1 ? -1 : 0;
-}
-
-static int
-moved(struct db *db, const char *pipeline, enum job_state from,
-    enum job_state to)
-{
-	return arrived(db, pipeline, from, -1) == 0 &&
-	    arrived(db, pipeline, to, 1) == 0 ? 0 : -1;
-}
-
 /* A job's row was changed: its event, and the counters of its pipeline. */
 static int
 changed(struct db *db, const struct uuid *id, enum job_state from,
@@ -263,7 +236,6 @@ changed(struct db *db, const struct uuid *id, enum job_state from,
 	static const char	 sql[] =
 	    "SELECT pipeline FROM job WHERE id = ?";
 	struct db_rows		*row;
-	int			 rc;
 
 	if (from != to && !job_leads(from, to)) {
 		log_warnx("a job cannot go from %s to %s: rolled back",
@@ -276,9 +248,10 @@ changed(struct db *db, const struct uuid *id, enum job_state from,
 		return 1;
 	if ((row = db_one(db, sql, "I", id)) == NULL)
 		return -1;
-	rc = moved(db, db_str(row, 0), from, to);
+	tally_add(db, db_str(row, 0), from, -1);
+	tally_add(db, db_str(row, 0), to, 1);
 	db_rows_free(row);
-	return rc == -1 ? -1 : 1;
+	return 1;
 }
 
 int
@@ -338,7 +311,8 @@ job_submit(struct db *db, struct job *job, const char *params)
 		return -1;
 	if (record(db, &job->id) == -1)
 		return -1;
-	return arrived(db, job->pipeline, job->state, 1);
+	tally_add(db, job->pipeline, job->state, 1);
+	return 0;
 }
 
 /* ---- lists --------------------------------------------------------------- */
@@ -1009,7 +983,6 @@ delete(struct db *db, void *arg)
 	struct wish		*w = arg;
 	struct db_rows		*row;
 	bool			 asked;
-	int			 rc;
 
 	if (lock_state(db, w->id, &w->now, &asked) == -1)
 		return -1;
@@ -1018,10 +991,9 @@ delete(struct db *db, void *arg)
 		return 0;
 	if ((row = db_one(db, find, "I", w->id)) == NULL)
 		return -1;
-	rc = db_exec(db, sql, "I", w->id) == 1 &&
-	    arrived(db, db_str(row, 0), w->now, -1) == 0 ? 0 : -1;
+	tally_add(db, db_str(row, 0), w->now, -1);
 	db_rows_free(row);
-	return rc;
+	return db_exec(db, sql, "I", w->id) == 1 ? 0 : -1;
 }
 
 static int
