@@ -272,7 +272,10 @@ results_load(struct results *r, int dir)
 
 /* ---- publishing ---------------------------------------------------------- */
 
-/* Whether each stored result is a file of its size in STORE, and no link. */
+/*
+ * Whether each stored result is a file of its size in STORE, and no link; and
+ * has a hash: it lost that if it is another one (verify.h).
+ */
 static int
 look(const struct results *r, int store, char why[256])
 {
@@ -293,6 +296,7 @@ look(const struct results *r, int store, char why[256])
 		if (fd != -1)
 			close(fd);
 		if (rc == -1 || !S_ISREG(st.st_mode) ||
+		    r->list[i].sha256[0] == '\0' ||
 		    (uint64_t)st.st_size != r->list[i].size) {
 			snprintf(why, 256, "Result %.100s was not stored as "
 			    "it was said to be", r->list[i].name);

@@ -27,7 +27,7 @@ struct result {
 	char		*name, *path, *type;
 	bool		 stored;
 	uint64_t	 size;		/* bytes; these two once it is stored */
-	char		 sha256[65];
+	char		 sha256[65];	/* "": it was not that */
 };
 
 /* In the order in which they were named. */

@@ -6,13 +6,16 @@
 
 #include <sys/wait.h>
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "blackbox.h"
 #include "job.h"
 #include "kept.h"
 #include "log.h"
 #include "pipeline.h"
+#include "verify.h"
 #include "work.h"
 
 struct tasks {
@@ -29,21 +32,49 @@ struct task {
 	struct child	*child;		/* its own process; NULL: */
 	struct kept	*kept;		/* one that is kept for many */
 	struct said	 said;
+	struct verify	*verify;	/* of what it stored; NULL: */
+	char		*store;		/* where that is */
+	struct child_end end;		/* that waits for it */
 };
 
 /* ---- what its program says ----------------------------------------------- */
 
 static void
-on_end(void *arg, const struct child_end *end)
+task_ends(void *arg)
 {
 	struct task	*t = arg;
 
 	t->all->n--;
+	t->owner.end(t->owner.arg, &t->end);
+	said_clear(&t->said);
+	free(t->store);
+	free(t);
+}
+
+/* What it stored is believed when it was read. */
+static void
+on_end(void *arg, const struct child_end *end)
+{
+	struct task	*t = arg;
+	char		 name[RESULTS_STORE];
+
 	t->child = NULL;
 	t->kept = NULL;
-	t->owner.end(t->owner.arg, end);
-	said_clear(&t->said);
-	free(t);
+	t->end = *end;
+	if (end->why == CHILD_EXITED && end->status == 0 &&
+	    t->said.stored.n > 0) {
+		results_store(t->job->job->token, name);
+		xasprintf(&t->store, "%s/%s", t->job->work->path, name);
+		t->verify = verify_start(&t->said.stored, t->store, task_ends,
+		    t);
+		if (t->verify != NULL)
+			return;
+		t->end.why = CHILD_UNSTARTED;
+		t->end.error = EAGAIN;
+		strlcpy(t->end.what, "a look at what it stored",
+		    sizeof(t->end.what));
+	}
+	task_ends(t);
 }
 
 /* A kept program says that it is done with the item, well or not. */
@@ -118,6 +149,15 @@ task_said(struct task *t)
 	return &t->said;
 }
 
+static void
+stop_verify(struct task *t)
+{
+	if (t->verify == NULL)
+		return;
+	t->end.why = CHILD_TOLD;
+	verify_stop(t->verify);
+}
+
 void
 task_stop(struct task *t, unsigned int grace_ms)
 {
@@ -125,6 +165,7 @@ task_stop(struct task *t, unsigned int grace_ms)
 		child_stop(t->child, grace_ms);
 	if (t->kept != NULL)
 		kept_stop(t->kept, grace_ms);
+	stop_verify(t);
 }
 
 void
@@ -134,6 +175,7 @@ task_kill(struct task *t)
 		child_kill(t->child);
 	if (t->kept != NULL)
 		kept_kill(t->kept);
+	stop_verify(t);
 }
 
 bool
