@@ -4,124 +4,15 @@
 use strict;
 use warnings;
 
-use Cwd qw(abs_path);
 use Digest::SHA;
-use File::Basename qw(dirname);
 use File::Path qw(make_path remove_tree);
-use File::Temp qw(tempdir);
 use JSON::PP;
 use POSIX qw(mkfifo);
 use Test::More;
 use Time::HiRes qw(time);
 
-my $top = abs_path(dirname(__FILE__) . '/..');
-my $stages = ($ENV{MILLRACE_BUILD} // "$top/run/build") . '/daemon/stage';
-my $meter = $ENV{VMAF_METER} || "$top/run/tools/ffmpeg-vmaf";
-my $dir = tempdir('stages XXXXXX', TMPDIR => 1, CLEANUP => !$ENV{KEEP});
-my $made = "$dir/made";
-my $works = 0;
-mkdir $made or die "$made: $!";
-
-# ---- as the daemon does it --------------------------------------------------
-
-sub slurp {
-	open my $f, '<', $_[0] or die "$_[0]: $!";
-	local $/;
-	return <$f> // '';
-}
-
-sub spew {
-	my ($path, @text) = @_;
-	open my $f, '>', $path or die "$path: $!";
-	print $f @text;
-	close $f or die "$path: $!";
-}
-
-# The directory of a new job with FILE as its input.
-sub work {
-	my ($file) = @_;
-	my $work = "$dir/work" . ++$works;
-	make_path("$work/tmp");
-	system('cp', '--', $file, "$work/input") == 0 or die 'cp'
-	    if defined $file;
-	return $work;
-}
-
-# Become the program STAGE in WORK; descriptor 3 is the file "said".
-sub become {
-	my ($work, $stage, %set) = @_;
-	my %env = (PATH => '/usr/bin:/bin', LANG => 'C.UTF-8',
-	    HOME => "$work/tmp", TMPDIR => "$work/tmp", MILLRACE_CORES => 2,
-	    MILLRACE_STORE => "$work/store", MILLRACE_SHARE => "$top/share",
-	    VMAF_METER => $meter, %set);
-	%ENV = map { $_ => $env{$_} } grep { defined $env{$_} } keys %env;
-	$ENV{ASAN_OPTIONS} = 'detect_leaks=0';
-	chdir $work or die $!;
-	# As few descriptors as a stage has; 3 is where the shell puts it.
-	exec '/bin/sh', '-c', 'ulimit -n 64; exec "$0" "$@" ' .
-	    '</dev/null >log 2>&1 3>said', ref $stage ? @$stage
-	    : "$stages/$stage" or die $!;
-}
-
-# Run it: { exit, signal, log, said => [lines], WORD => [rest of lines] }.
-sub run {
-	my ($work, $stage, %set) = @_;
-	my $pid = fork // die $!;
-	become($work, $stage, %set) if $pid == 0;
-	waitpid $pid, 0;
-	my $r = { exit => $? >> 8, signal => $? & 127, log => '', said => [] };
-	$r->{log} = slurp("$work/log");
-	for (split /\n/, slurp("$work/said")) {
-		push @{$r->{said}}, $_;
-		push @{$r->{$1}}, $2 if /^(\w+) ?(.*)/;
-	}
-	open my $results, '>>', "$work/results" or die $!;
-	print $results map { join("\t", (split(/ /), '')[0 .. 2]) . "\n" }
-	    @{$r->{result} // []};
-	return $r;
-}
-
-# The detail KEY as data.
-sub detail {
-	my ($r, $key) = @_;
-	my @said = map { /^\Q$key\E (.*)/ ? $1 : () } @{$r->{detail} // []};
-	return @said ? JSON::PP->new->allow_nonref->decode($said[-1]) : undef;
-}
-
-sub succeeds {
-	my ($work, $stage, $name, %set) = @_;
-	my $r = run($work, $stage, %set);
-	is("$r->{exit} $r->{signal}", '0 0', $name) or diag $r->{log};
-	my @percent = map { /^(\S+)/ ? $1 : () } @{$r->{progress}};
-	is_deeply([ sort { $a <=> $b } @percent ], \@percent,
-	    "$name: never falls");
-	is($percent[-1], '100.00', "$name: ends at 100");
-	return $r;
-}
-
-sub refused {
-	my ($work, $stage, $why, $name, %set) = @_;
-	my $r = run($work, $stage, %set);
-	isnt($r->{exit}, 0, "$name: is refused");
-	is(scalar @{$r->{reject} // []}, 1, "$name: for good") or
-	    diag $r->{log};
-	like($r->{reject}[0] // '', $why, "$name: and told why");
-	return $r;
-}
-
-sub ffmpeg {
-	my @command = ('ffmpeg', '-nostdin', '-v', 'error', '-y', @_);
-	system(@command) == 0 or die "@command";
-	return $_[-1];
-}
-
-sub ffprobe {
-	my ($file, @what) = @_;
-	open my $p, '-|', 'ffprobe', '-v', 'error', '-of', 'json', @what,
-	    '-i', $file or die $!;
-	local $/;
-	return decode_json(<$p> || '{}');
-}
+use lib 't/lib';
+use Stages;
 
 my @picture = ('-f', 'lavfi', '-i');
 my @h264 = ('-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p');
@@ -257,9 +148,9 @@ for (
 	is("$v->{width}x$v->{height}", $sizes[0], "$name: as displayed");
 	cmp_ok(abs($v->{seconds} - $seconds), '<', 0.2, "$name: its length");
 
-	$r = succeeds($work, 'transcode', "$name: transcode");
-	like($r->{progress}[-1], qr/^100.00 Transcoded ${\scalar @sizes} res/,
-	    "$name: says how many");
+	is_deeply([ map { $_->[1] =~ /^0 \d+ 0\.000 last$/ ? 'all' : $_->[1] }
+	    items($r) ], [ 'all' ], "$name: so short that it is not cut");
+	$r = transcoded($work, $r, $name);
 	my @files = map { "$work/renditions/$_->{name}.mp4" }
 	    @{detail($r, 'renditions')};
 	is(scalar @files, scalar @sizes, "$name: all renditions");
@@ -271,7 +162,6 @@ for (
 	my $p = ffprobe("$work/poster.jpg", '-show_streams')->{streams}[0];
 	is("$p->{width}x$p->{height}", $sizes[0], "$name: a still picture");
 
-	$r = succeeds($work, 'quality', "$name: quality");
 	my $q = detail($r, 'quality');
 	is("$q->{metric} $q->{tool} $q->{model}",
 	    'vmaf libvmaf 1.3.7 vmaf_v0.6.1', "$name: is measured by VMAF");
@@ -375,20 +265,18 @@ for (
 	my $work = work(ffmpeg(@make));
 	my $r = succeeds($work, 'intake', "$name: intake");
 	my $v = detail($r, 'video');
-	$r = succeeds($work, 'transcode', "$name: transcode");
+	$r = transcoded($work, $r, $name, VMAF_METER => undef);
 	my $made = detail($r, 'renditions');
 	like(join(' ', map { "$_->{width}x$_->{height}" } @$made), $sizes,
 	    "$name: renditions");
 	is(detail($r, 'decode_errors'), undef, "$name: no errors");
-	succeeds($work, 'quality', "$name: quality", VMAF_METER => undef);
 	succeeds($work, 'package', "$name: package");
+	next unless $name eq 'sound that is longer';
+	my ($sound) = grep { $_->{codec_type} eq 'audio' }
+	    @{ffprobe("$work/renditions/144p.mp4", '-show_streams')
+	    ->{streams}};
+	cmp_ok(abs($sound->{duration} - 4), '<', 0.2, "$name: is kept");
 }
-
-# The sound of a video is whole, and begins with it.
-my $sound = ffprobe("$dir/work$works/../" .
-    "work@{[$works - 1]}/renditions/144p.mp4", '-show_streams');
-my ($a) = grep { $_->{codec_type} eq 'audio' } @{$sound->{streams}};
-cmp_ok(abs($a->{duration} - 4), '<', 0.2, 'longer sound is kept');
 
 # An option makes it smaller.
 my $work = work($bottle);
@@ -400,30 +288,33 @@ is_deeply([ map { $_->{name} } @{decode_json(slurp("$work/probe.json"))
 # ---- videos that are broken -------------------------------------------------
 
 # What the headers promise is compared once more with what came out.
+my @all = (MILLRACE_ITEM => 'all', MILLRACE_ITEM_ARGS => '0 100 0.000 last');
 my $plan = '{"demuxer":"mov","video":0,"audio":-1,"video_codec":"h264",' .
     '"audio_codec":"","width":%d,"height":%d,"fps":"25/2","interlaced":false,' .
     '"seconds":%s,"renditions":[%s]}';
 my $small = '{"name":"240p","width":426,"height":240,"kbit":400}';
 $work = data('truncated.mp4');
 spew("$work/probe.json", sprintf $plan, 768, 432, 30.2, $small);
-$r = refused($work, 'transcode', qr/file ends after 3\.\d s of 30\.2 s/,
-    'half a video, to transcode');
+spew("$work/spans", "0 100 0.000 last\n");
+$r = succeeds($work, 'transcode', 'half a video: transcode', @all);
 like($r->{log}, qr/partial file/, 'what ffmpeg says is in the log');
+$r = refused($work, 'quality', qr/file ends after 3\.\d s of 30\.2 s/,
+    'half a video, to join');
 
 # Bits that are wrong: a picture here and there is, and that is said.
 my $bad = slurp("$top/t/data/vmaf-ref.mp4");
 my ($mdat) = $bad =~ /mdat/g ? pos $bad : die;
 substr($bad, $mdat + 40_000 + 11_003 * $_, 40) = "\xa5" x 40 for 0 .. 30;
 $work = from('bits.mp4', $bad);
-succeeds($work, 'intake', 'wrong bits: intake');
-$r = succeeds($work, 'transcode', 'wrong bits: transcode');
+$r = transcoded($work, succeeds($work, 'intake', 'wrong bits: intake'),
+    'wrong bits', VMAF_METER => undef);
 cmp_ok(detail($r, 'decode_errors') // 0, '>', 0, 'wrong bits: are counted');
 
 $work = from('noise.mp4', substr($bad, 0, $mdat) .
     "\0" x (length($bad) - $mdat));
 run($work, 'intake');
 refused($work, 'transcode', qr/^(No picture|Decoding a first picture)/,
-    'nothing but zeros') if -e "$work/probe.json";
+    'nothing but zeros', @all) if -e "$work/probe.json";
 
 # ---- genuine VMAF, and what stands in for it --------------------------------
 
@@ -525,9 +416,10 @@ for (
 	my ($signal, $stage, $processes) = @$_;
 	$work = data('car-detection.mp4');
 	spew("$work/probe.json", sprintf $plan, 768, 432, 30.16, $small);
-	run($work, 'transcode') if $stage eq 'quality';
+	spew("$work/spans", "0 100 0.000 last\n");
+	run($work, 'transcode', @all) if $stage eq 'quality';
 	my $pid = fork // die $!;
-	become($work, $stage) if $pid == 0;
+	become($work, $stage, @all) if $pid == 0;
 	wait_until(sub { below($work) >= $processes },
 	    "$stage: has children");
 	kill $signal, $pid;
@@ -543,17 +435,17 @@ spew("$made/bin/ffmpeg", "#!/bin/sh\n" .
 chmod 0755, "$made/bin/ffmpeg";
 $work = work($bottle);
 spew("$work/probe.json", sprintf $plan, 640, 360, 5, $small);
-$r = run($work, [ "$stages/transcode", '-s', 1 ],
+$r = run($work, [ "$stages/transcode", '-s', 1 ], @all,
     PATH => "$made/bin:/usr/bin:/bin");
 isnt($r->{exit}, 0, 'standing still is a failure');
 like($r->{retry}[0], qr/stood still for 1 s/, 'that may pass');
 
 spew("$made/bin/ffmpeg", "#!/bin/sh\n" .
     "echo '[error] x.mp4: No space left on device' >&2\nexit 1\n");
-$r = run($work, 'transcode', PATH => "$made/bin:/usr/bin:/bin");
+$r = run($work, 'transcode', @all, PATH => "$made/bin:/usr/bin:/bin");
 like($r->{retry}[0], qr/^60 .*No space left/, 'a full disk may pass');
 
-$r = run($work, 'transcode', PATH => '/nowhere');
+$r = run($work, 'transcode', @all, PATH => '/nowhere');
 isnt($r->{exit}, 0, 'no ffmpeg is a failure');
 is_deeply([ $r->{reject}, $r->{retry} ], [ undef, undef ],
     'of the site, not of the video');

@@ -256,7 +256,7 @@ ffmpeg_start(struct ffmpeg *f)
 		signal(SIGTERM, note_signal);
 	f->log_fd = listen_to(&log);
 	f->progress_fd = listen_to(&progress);
-	if (f->keep_output)
+	if (f->keep_output || f->line != NULL)
 		f->output_fd = listen_to(&output);
 
 	if ((f->pid = fork()) == -1)
@@ -382,6 +382,8 @@ hear(struct ffmpeg *f, int *fd)
 		report_feed(&f->log_lines, buf, n, take_log, f);
 	else if (fd == &f->progress_fd)
 		report_feed(&f->progress_lines, buf, n, take_progress, f);
+	else if (f->line != NULL)
+		report_feed(&f->output_lines, buf, n, f->line, f->arg);
 	else
 		take_output(f, buf, n);
 	return n > 0;
@@ -402,6 +404,8 @@ bury(struct ffmpeg *f)
 	    hear(f, &f->output_fd))
 		;
 	report_feed(&f->log_lines, "\n", 1, take_log, f);
+	if (f->line != NULL)
+		report_feed(&f->output_lines, "\n", 1, f->line, f->arg);
 	close_one(&f->log_fd);
 	close_one(&f->progress_fd);
 	close_one(&f->output_fd);
@@ -507,6 +511,12 @@ ffmpeg_kill(struct ffmpeg *f)
 }
 
 /* ---- how it ended ------------------------------------------------------- */
+
+bool
+ffmpeg_ended(const struct ffmpeg *f)
+{
+	return f->pidfd == -1;
+}
 
 bool
 ffmpeg_ok(const struct ffmpeg *f)

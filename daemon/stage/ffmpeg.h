@@ -54,7 +54,8 @@ struct ffmpeg {
 					   the rest shows no progress, and is
 					   given longer; 0: not known */
 	bool		 keep_output;	/* collect its standard output */
-	void		*arg;		/* the caller's own */
+	void		(*line)(void *, char *);	/* or hand on lines, */
+	void		*arg;		/* with this: the caller's own */
 
 	struct ffmpeg_progress progress;
 	unsigned int	 errors;	/* lines of its log that tell one */
@@ -72,7 +73,7 @@ struct ffmpeg {
 	int		 pipes[FFMPEG_PIPES], output_to;	/* or -1 */
 	pid_t		 pid;
 	int		 pidfd, log_fd, progress_fd, output_fd;	/* or -1 */
-	struct report_lines log_lines, progress_lines;
+	struct report_lines log_lines, progress_lines, output_lines;
 	size_t		 log_bytes;	/* handed on so far */
 	size_t		 output_len;
 	uint64_t	 moved_ms;	/* monotonic: when it last did */
@@ -108,6 +109,7 @@ void		 ffmpeg_output(struct ffmpeg *, int fd);
  *		NULL when there may be progress, at least twice a second.
  * ffmpeg_run	Start it, alone, and wait until it has ended.  As ffmpeg_ok.
  * ffmpeg_kill	End it at once; ffmpeg_wait still returns it.
+ * ffmpeg_ended	Whether it has ended, of one that was started.
  * ffmpeg_ok	Whether it has ended well.
  * ffmpeg_why	How it has ended otherwise: "ffmpeg: was killed by signal 9".
  *		One static buffer.
@@ -116,6 +118,7 @@ void		 ffmpeg_start(struct ffmpeg *);
 struct ffmpeg	*ffmpeg_wait(void);
 bool		 ffmpeg_run(struct ffmpeg *);
 void		 ffmpeg_kill(struct ffmpeg *);
+bool		 ffmpeg_ended(const struct ffmpeg *);
 bool		 ffmpeg_ok(const struct ffmpeg *);
 const char	*ffmpeg_why(const struct ffmpeg *);
 

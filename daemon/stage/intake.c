@@ -4,6 +4,9 @@
  * ffprobe reads the headers; they can promise more than the file holds.  So
  * ffmpeg then reads all packets without decoding them, which is as fast as
  * the disk: a file that was cut off is refused here, before hours of work.
+ *
+ * What it sees of the packets also tells where the video can be cut, so that
+ * transcoding is many items.
  */
 
 #include <errno.h>
@@ -11,12 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
 
 #include "ffmpeg.h"
 #include "log.h"
 #include "media.h"
+#include "segment.h"
+#include "spans.h"
 #include "stage.h"
 
 /* ffprobe reads a little of the file; reading all of it shows progress. */
@@ -25,8 +31,23 @@
 /* Highest rendition, by the shorter side, when the job does not say. */
 #define HIGHEST		"1080"
 
-/* The stage is done to so much when the headers are understood. */
+/* Percent of the stage, when the headers are understood and all is read. */
 #define PROBED		10
+#define READ		90
+
+/*
+ * Containers in which every picture has a time of its own, that is the same
+ * from wherever one reads.
+ */
+static const char *const	timed[] = {
+	"mov", "matroska", "avi", "flv", "asf", "mxf"
+};
+
+/* So many seeks are tried by one ffprobe. */
+#define SEEKS		500
+
+/* How exact times are that are written as decimals, seconds. */
+#define EXACT		0.002
 
 /* What ffprobe says, in words for those who do not know containers. */
 static const struct { const char *error, *text; } known[] = {
@@ -64,27 +85,38 @@ probe(struct media *m)
 	ffmpeg_free(f);
 }
 
-/* How many seconds of packets there really are. */
+static void
+take_line(void *arg, char *line)
+{
+	pictures_line(arg, line);
+}
+
+/* How many seconds of packets there really are, and which pictures. */
 static double
-read_through(const struct media *m)
+read_through(const struct media *m, struct pictures *pictures)
 {
 	struct ffmpeg	*f = ffmpeg_new("ffmpeg");
-	double		 seconds;
+	double		 seconds = 0;
 
 	ffmpeg_input(f, m->demuxer);
 	ffmpeg_add(f, "-map", NULL);
 	ffmpeg_addf(f, "0:%u", m->video);
+	ffmpeg_add(f, "-c", "copy", "-f", "framecrc", "pipe:1", NULL);
 	if (m->audio != -1) {
 		ffmpeg_add(f, "-map", NULL);
 		ffmpeg_addf(f, "0:%d", m->audio);
+		ffmpeg_add(f, "-c", "copy", "-f", "null", "-", NULL);
 	}
-	ffmpeg_add(f, "-c", "copy", "-f", "null", "-", NULL);
+	f->line = take_line;
+	f->arg = pictures;
 	f->silence_s = SILENCE_S;
 	ffmpeg_start(f);
 	while (ffmpeg_wait() != f) {
+		if (f->progress.seconds <= seconds)
+			continue;
 		seconds = f->progress.seconds;
 		if (m->seconds > 0 && seconds < m->seconds)
-			stage_progress(PROBED + (100 - PROBED) * seconds /
+			stage_progress(PROBED + (READ - PROBED) * seconds /
 			    m->seconds, NULL);
 		stage_step("Reading: %s", stage_time(seconds));
 	}
@@ -96,9 +128,9 @@ read_through(const struct media *m)
 
 /* Compare what was read with what was promised. */
 static void
-measure(struct media *m)
+measure(struct media *m, struct pictures *pictures)
 {
-	double	 there = read_through(m);
+	double	 there = read_through(m, pictures);
 
 	if (there < m->seconds - media_slack(m))
 		stage_reject("The video is not whole: the file ends after "
@@ -133,11 +165,119 @@ tell(const struct media *m)
 	stage_detail("video", o);
 }
 
-int
-main(void)
+/* ---- cutting ------------------------------------------------------------ */
+
+/* Where a seek for each of the N SPANS leads: packets, as ffprobe says. */
+static struct json_object *
+try_seeks(const struct media *m, const struct span *spans, size_t n)
 {
+	struct ffmpeg		*f = ffprobe_new();
+	struct json_object	*o;
+	char			*list;
+	size_t			 i, len;
+	FILE			*out;
+
+	if ((out = open_memstream(&list, &len)) == NULL)
+		fatal("seeks");
+	for (i = 0; i < n; i++)
+		fprintf(out, "%s%.3f%%+#1", i > 0 ? "," : "",
+		    m->start + spans[i].seek);
+	if (fclose(out) == EOF)
+		fatal("seeks");
+	ffmpeg_add(f, "-select_streams", NULL);
+	ffmpeg_addf(f, "%u", m->video);
+	ffmpeg_add(f, "-show_entries", "packet=pts_time,flags",
+	    "-read_intervals", list, NULL);
+	ffmpeg_input(f, m->demuxer);
+	f->silence_s = SILENCE_S;
+	ffmpeg_run(f);
+	o = json_tokener_parse(f->output != NULL ? f->output : "");
+	ffmpeg_free(f);
+	free(list);
+	return o;
+}
+
+/* Whether PACKET is where one can begin for SPAN: a keyframe before it. */
+static bool
+is_start(const struct media *m, struct json_object *packet,
+    const struct span *span)
+{
+	struct json_object	*at, *flags;
+
+	return json_object_object_get_ex(packet, "pts_time", &at) &&
+	    json_object_object_get_ex(packet, "flags", &flags) &&
+	    json_object_get_string(flags)[0] == 'K' &&
+	    json_object_get_double(at) - m->start < span->seek + EXACT;
+}
+
+/*
+ * Cuts that no seek leads to are none.  The index of a file may be wrong, or
+ * ffmpeg may not know how to use it; so each is tried.
+ */
+static void
+keep_good_cuts(const struct media *m, struct span *spans, size_t *n)
+{
+	struct json_object	*o, *packets;
+	size_t			 at, from, count, i;
+	bool			 ok;
+
+	for (at = *n; at > 1; at = from) {
+		from = at > SEEKS + 1 ? at - SEEKS : 1;
+		count = at - from;
+		o = try_seeks(m, spans + from, count);
+		ok = json_object_object_get_ex(o, "packets", &packets) &&
+		    json_object_array_length(packets) == count;
+		for (i = count; i > 0; i--)
+			if (!ok || !is_start(m, json_object_array_get_idx(
+			    packets, i - 1), &spans[from + i - 1]))
+				spans_join(spans, n, from + i - 1);
+		json_object_put(o);
+	}
+}
+
+/* Name the items; LENGTH is the longest, seconds, or 0 for the usual. */
+static void
+cut(const struct media *m, struct pictures *pictures, unsigned int length)
+{
+	struct span	*spans;
+	size_t		 i, n;
+
+	for (i = 0; i < sizeof(timed) / sizeof(timed[0]); i++)
+		if (strcmp(m->demuxer, timed[i]) == 0)
+			break;
+	if (i == sizeof(timed) / sizeof(timed[0]))
+		pictures->doubtful = true;
+	n = spans_plan(m, pictures, length > 0 ? length : spans_length(m),
+	    stage_cores(), &spans);
+	keep_good_cuts(m, spans, &n);
+	spans_save(spans, n);
+	if (m->audio != -1 && n > 1)
+		stage_item(SEGMENT_SOUND, SEGMENT_SOUND);
+	for (i = 0; i < n; i++)
+		stage_item(span_name(m, &spans[i]), span_args(&spans[i]));
+	free(spans);
+}
+
+static void
+usage(void)
+{
+	fprintf(stderr, "usage: intake [-l seconds]\n");
+	exit(1);
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct pictures	 pictures = { .n = 0 };
 	struct media	 m;
 	struct stat	 st;
+	unsigned int	 length = 0;
+	int		 c;
+
+	while ((c = getopt(argc, argv, "l:")) != -1)
+		if (c != 'l' || (length = strtoul(optarg, NULL, 10)) <
+		    SPANS_KEYFRAME_S)
+			usage();
 
 	stage_init("intake");
 	stage_progress(0, "Checking the file");
@@ -147,11 +287,14 @@ main(void)
 		stage_reject("This is not a video: the file is empty");
 
 	probe(&m);
-	measure(&m);
+	measure(&m, &pictures);
 	media_ladder(&m, strtoul(stage_option("max_height", HIGHEST), NULL,
 	    10));
 	media_save(&m);
 	tell(&m);
+	stage_progress(READ, NULL);
+	cut(&m, &pictures, length);
+	pictures_free(&pictures);
 	stage_progress(100, "File saved");
 	return 0;
 }

@@ -284,6 +284,7 @@ take_probe(struct json_object *probe, struct media *m)
 	m->interlaced = strlen(text(video, "field_order")) == 2;
 	take_rate(video, m);
 	m->seconds = claimed_duration(m, format, video, audio);
+	m->start = strtod(text(format, "start_time"), NULL);
 	if ((why = take_size(video, m)) != NULL)
 		return why;
 	if (m->seconds > MEDIA_SECONDS_MOST)
@@ -368,12 +369,22 @@ media_frames(const struct media *m)
 }
 
 char *
-media_filter(const struct media *m)
+media_filter_within(const struct media *m)
 {
 	char	*filter;
 
 	xasprintf(&filter, "%sfps=%u/%u", m->interlaced ?
 	    "yadif=deint=interlaced," : "", m->fps_num, m->fps_den);
+	return filter;
+}
+
+char *
+media_filter(const struct media *m)
+{
+	char	*within = media_filter_within(m), *filter;
+
+	xasprintf(&filter, "%s:start_time=0", within);
+	free(within);
 	return filter;
 }
 

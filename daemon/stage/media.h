@@ -45,6 +45,8 @@ struct media {
 	unsigned int	 fps_num, fps_den;	/* of the renditions */
 	bool		 interlaced;
 	double		 seconds;	/* 0: the file does not say */
+	double		 start;		/* what its clock shows at the
+					   beginning; not kept */
 	struct rendition renditions[MEDIA_RENDITIONS];	/* largest first */
 	size_t		 n;
 };
@@ -66,11 +68,16 @@ double		 media_frames(const struct media *);
 
 /*
  * media_filter	The filters that bring the input into the form which all
- *		renditions share, before it is scaled.  The same chain makes
- *		the reference that they are compared with.  To be freed.
+ *		renditions share, before it is scaled: the first picture is
+ *		shown at 0.  The same chain makes the reference that they are
+ *		compared with.  To be freed.
+ * media_filter_within
+ *		The same where decoding begins within the video: a picture
+ *		keeps its time.
  * media_file	"renditions/720p.mp4".  One static buffer.
  */
 char		*media_filter(const struct media *);
+char		*media_filter_within(const struct media *);
 const char	*media_file(const struct rendition *);
 
 /*

@@ -1,5 +1,5 @@
 /*
- * Third stage for a video: how much of it was lost?
+ * Third stage for a video: join what was made, and see how much was lost.
  *
  * Every rendition is scaled up to the size of the largest one and compared,
  * picture by picture, with the source at that size.  Three children work on
@@ -29,6 +29,7 @@
 #include <json-c/json.h>
 
 #include "ffmpeg.h"
+#include "join.h"
 #include "log.h"
 #include "media.h"
 #include "stage.h"
@@ -37,6 +38,9 @@
 #define DIR		"quality"	/* logs of the meters */
 #define MODEL		"vmaf_v0.6.1"
 #define METER		"vmaf-meter"	/* beside this program */
+
+/* The stage is done to so much, in percent, when the renditions are there. */
+#define JOINED		2
 
 /* Children are killed when they stand still for so long. */
 #define SILENCE_S	300
@@ -524,7 +528,7 @@ fall_back(struct work *w, const struct comparison *broken)
 		ended += w->all[i].ended;
 		forget(&w->all[i]);
 	}
-	w->base = 66.0 * ended / w->media.n;
+	w->base = JOINED + 64.0 * ended / w->media.n;
 	w->said = 0;
 	use_ssim(w);
 }
@@ -625,8 +629,10 @@ main(int argc, char *argv[])
 
 	stage_init("quality");
 	prepare(&w);
+	join_segments(&w.media);
+	w.base = JOINED;
 	choose_meter(&w, argc > 0 ? dirname(argv[0]) : ".");
-	stage_progress(0, "Measuring the quality (%s)", w.metric->title);
+	stage_progress(JOINED, "Measuring the quality (%s)", w.metric->title);
 	if ((broken = compare(&w)) != NULL && w.metric == &vmaf) {
 		fall_back(&w, broken);
 		broken = compare(&w);

@@ -1,28 +1,36 @@
 /*
- * Second stage for a video: make all renditions of it.
+ * Second stage for a video: make all renditions of a part of it.  This is the
+ * program of an "each": an item is a span of the video, or its sound.
  *
- * One ffmpeg decodes once, splits the pictures to as many scalers and
- * encoders as there are renditions, encodes the sound once, and writes each
- * rendition with the sound to a file of its own.  Keyframes are forced at the
- * same times in all of them, so that a player can change between them.
+ * One ffmpeg decodes once, and splits the pictures to as many scalers and
+ * encoders as there are renditions.  Keyframes are forced at the same times
+ * in all of them, so that a player can change between them, and at the first
+ * picture of every span, so that spans can be joined without being encoded
+ * again.
  *
- * ffmpeg calls it a success when a file ends in the middle or half of its
- * pictures are broken; so the result is measured, and errors are counted.
+ * A span has exactly its pictures: decoding begins at a keyframe well before
+ * the first, all times are those in the whole video, and what is not of the
+ * span is thrown away before it is scaled.  Were a picture missing, decoding
+ * did not begin where it should have; then it is done again from the very
+ * beginning of the file, which is slow but right.
+ *
+ * ffmpeg calls it a success when half of the pictures are broken; so errors
+ * are counted, for who joins the segments.
  */
 
-#include <errno.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
-
-#include <json-c/json.h>
 
 #include "ffmpeg.h"
 #include "log.h"
 #include "media.h"
+#include "segment.h"
+#include "spans.h"
 #include "stage.h"
 
 /* ffmpeg is killed when it stands still for so long; -s SECONDS changes it. */
@@ -31,30 +39,41 @@
 /* Constant quality of x264: smaller is better, 18 is hard to tell from it. */
 #define QUALITY		"21"
 
-/* Keyframes are so many seconds apart; segments begin at one. */
-#define KEYFRAMES	"expr:gte(t,n_forced*2)"
+/* Pictures that a decoder may hold back for good at the end of a file. */
+#define HELD_BACK	5
 
-/* What is left of the stage, in percent, once all is encoded. */
-#define AFTERWARDS	4
-
-/* The still picture: where in the video, and its longer side in pixels. */
-#define POSTER		"poster.jpg"
-#define POSTER_AT	0.1
-#define POSTER_SIDE	1280
+/* One item. */
+struct work {
+	struct media	 media;
+	struct span	 span;
+	char		*dir;		/* to be filled */
+	struct segment	 segment;	/* how it went */
+};
 
 static unsigned int	 silence_s = SILENCE_S;
 
-/* "[0:1]fps=25/1,split=2[a0][a1];[a0]scale=...[v0];[a1]scale=...[v1]" */
-static char *
-filter_graph(const struct media *m)
-{
-	char	*graph, *common = media_filter(m);
-	size_t	 i, len;
-	FILE	*out;
+/* ---- the command -------------------------------------------------------- */
 
+/*
+ * "[0:1]fps=25/1,trim=...,split=2[a0][a1];[a0]scale=...[v0];[a1]scale=...[v1]"
+ */
+static char *
+filter_graph(const struct work *w, double seek)
+{
+	const struct media	*m = &w->media;
+	const struct span	*s = &w->span;
+	char			*graph, *common;
+	size_t			 i, len;
+	FILE			*out;
+
+	common = seek > 0 ? media_filter_within(m) : media_filter(m);
 	if ((out = open_memstream(&graph, &len)) == NULL)
 		fatal("filter");
-	fprintf(out, "[0:%u]%s,split=%zu", m->video, common, m->n);
+	fprintf(out, "[0:%u]%s,trim=start_pts=%lu", m->video, common,
+	    s->first);
+	if (!s->last)
+		fprintf(out, ":end_pts=%lu", s->end);
+	fprintf(out, ",split=%zu", m->n);
 	for (i = 0; i < m->n; i++)
 		fprintf(out, "[a%zu]", i);
 	for (i = 0; i < m->n; i++)
@@ -67,79 +86,103 @@ filter_graph(const struct media *m)
 	return graph;
 }
 
-/* The tee muxer: "[select='v:0,a':...]renditions/720p.mp4|[...]..." */
-static char *
-outputs(const struct media *m)
+/* Begin to read at SEEK, seconds; then times still are those of the file. */
+static void
+add_input(struct ffmpeg *f, const struct media *m, double seek)
 {
-	char	*list;
-	size_t	 i, len;
-	FILE	*out;
+	ffmpeg_add(f, "-threads", NULL);
+	ffmpeg_addf(f, "%u", stage_cores());
+	if (seek > 0) {
+		ffmpeg_add(f, "-copyts", "-start_at_zero",
+		    "-noaccurate_seek", "-ss", NULL);
+		ffmpeg_addf(f, "%.3f", seek);
+	}
+	ffmpeg_input(f, m->demuxer);
+}
 
-	if ((out = open_memstream(&list, &len)) == NULL)
-		fatal("outputs");
-	for (i = 0; i < m->n; i++)
-		fprintf(out, "%s[f=mp4:movflags=+faststart:select=\\'v:%zu%s"
-		    "\\']%s", i > 0 ? "|" : "", i, m->audio != -1 ? ",a" : "",
-		    media_file(&m->renditions[i]));
-	if (fclose(out) == EOF)
-		fatal("outputs");
-	return list;
+/*
+ * Keyframes are where they are in the whole video: "n" counts the pictures of
+ * this span, and as many keyframes are before it as there are such times.
+ */
+static void
+add_keyframes(struct ffmpeg *f, const struct media *m, unsigned long first)
+{
+	unsigned long	 before;
+
+	before = (uint64_t)first * m->fps_den /
+	    ((uint64_t)m->fps_num * SPANS_KEYFRAME_S);
+	ffmpeg_add(f, "-force_key_frames", NULL);
+	ffmpeg_addf(f, "expr:gte((n+%lu)*%u,(n_forced+%lu)*%u*%u)", first,
+	    m->fps_den, before, SPANS_KEYFRAME_S, m->fps_num);
+	/* As good as infinite: no keyframes but the forced ones. */
+	ffmpeg_add(f, "-sc_threshold", "0", "-g", "100000", NULL);
 }
 
 static void
-add_encoders(struct ffmpeg *f, const struct media *m)
+add_rendition(struct ffmpeg *f, const struct work *w, size_t i)
 {
-	size_t	 i;
+	const struct rendition	*r = &w->media.renditions[i];
 
-	for (i = 0; i < m->n; i++) {
-		ffmpeg_add(f, "-map", NULL);
-		ffmpeg_addf(f, "[v%zu]", i);
-	}
-	ffmpeg_add(f, "-c:v", "libx264", "-preset", "veryfast", "-profile:v",
-	    "high", "-crf", QUALITY, "-force_key_frames:v", KEYFRAMES,
-	    "-sc_threshold:v", "0", NULL);
-	/* As good as infinite: no keyframes but the forced ones. */
-	ffmpeg_add(f, "-g:v", "100000", NULL);
-	for (i = 0; i < m->n; i++) {
-		ffmpeg_addf(f, "-maxrate:v:%zu", i);
-		ffmpeg_addf(f, "%uk", m->renditions[i].kbit);
-		ffmpeg_addf(f, "-bufsize:v:%zu", i);
-		ffmpeg_addf(f, "%uk", m->renditions[i].kbit * 2);
-	}
-	if (m->audio == -1)
-		return;
 	ffmpeg_add(f, "-map", NULL);
-	ffmpeg_addf(f, "0:%d", m->audio);
-	/* Gaps are filled with silence, or the sound would run ahead. */
-	ffmpeg_add(f, "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-ar",
-	    "48000", "-af", "aresample=async=1:first_pts=0", NULL);
+	ffmpeg_addf(f, "[v%zu]", i);
+	ffmpeg_add(f, "-c:v", "libx264", "-preset", "veryfast", "-profile:v",
+	    "high", "-crf", QUALITY, "-threads", NULL);
+	ffmpeg_addf(f, "%u", stage_cores());
+	add_keyframes(f, &w->media, w->span.first);
+	ffmpeg_add(f, "-maxrate", NULL);
+	ffmpeg_addf(f, "%uk", r->kbit);
+	ffmpeg_add(f, "-bufsize", NULL);
+	ffmpeg_addf(f, "%uk", r->kbit * 2);
+	/* The filters have made times that are right; they count. */
+	ffmpeg_add(f, "-vsync", "passthrough", "-map_metadata", "-1",
+	    "-map_chapters", "-1", "-flags", "+global_header", "-fflags",
+	    "+bitexact", "-f", "mp4", "-movflags", "+empty_moov+frag_keyframe"
+	    "+default_base_moof+frag_discont+skip_trailer", NULL);
+	/* Without an index to hold them, no time may be negative. */
+	ffmpeg_add(f, "-use_editlist", "0", "-avoid_negative_ts", "disabled",
+	    "-output_ts_offset", NULL);
+	ffmpeg_addf(f, "%u", SEGMENT_LEAD_S);
+	ffmpeg_addf(f, "%s/%s.mp4", w->dir, r->name);
 }
 
 static struct ffmpeg *
-command(const struct media *m)
+sound_command(const struct work *w)
 {
 	struct ffmpeg	*f = ffmpeg_new("ffmpeg");
-	char		*graph = filter_graph(m), *files = outputs(m);
-	unsigned int	 threads = stage_cores();
 
-	ffmpeg_add(f, "-filter_complex_threads", NULL);
-	ffmpeg_addf(f, "%u", threads);
-	ffmpeg_add(f, "-threads", NULL);
-	ffmpeg_addf(f, "%u", threads);
-	ffmpeg_input(f, m->demuxer);
-	ffmpeg_add(f, "-filter_complex", graph, NULL);
-	add_encoders(f, m);
-	ffmpeg_add(f, "-threads", NULL);
-	ffmpeg_addf(f, "%u", threads);
+	add_input(f, &w->media, 0);
+	ffmpeg_add(f, "-map", NULL);
+	ffmpeg_addf(f, "0:%d", w->media.audio);
+	/* Gaps are filled with silence, or the sound would run ahead. */
+	ffmpeg_add(f, "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-ar",
+	    "48000", "-af", "aresample=async=1:first_pts=0", NULL);
 	/* What a camera notes (place, owner) is nobody's business. */
-	ffmpeg_add(f, "-map_metadata", "-1", "-map_chapters", "-1", NULL);
-	ffmpeg_add(f, "-flags", "+global_header", "-f", "tee", files, NULL);
+	ffmpeg_add(f, "-map_metadata", "-1", "-map_chapters", "-1", "-f",
+	    "mp4", NULL);
+	ffmpeg_addf(f, "%s/" SEGMENT_SOUND ".mp4", w->dir);
 	f->silence_s = silence_s;
-	f->length_s = m->seconds;
-	free(graph);
-	free(files);
+	f->length_s = w->media.seconds;
 	return f;
 }
+
+static struct ffmpeg *
+command(const struct work *w, double seek)
+{
+	struct ffmpeg	*f = ffmpeg_new("ffmpeg");
+	char		*graph = filter_graph(w, seek);
+	size_t		 i;
+
+	ffmpeg_add(f, "-filter_complex_threads", NULL);
+	ffmpeg_addf(f, "%u", stage_cores());
+	add_input(f, &w->media, seek);
+	ffmpeg_add(f, "-filter_complex", graph, NULL);
+	for (i = 0; i < w->media.n; i++)
+		add_rendition(f, w, i);
+	free(graph);
+	return f;
+}
+
+/* ---- a span ------------------------------------------------------------- */
 
 /* "720p, 480p, 360p" */
 static const char *
@@ -157,94 +200,166 @@ names(const struct media *m)
 }
 
 static void
-follow(struct ffmpeg *f, const struct media *m)
+say_span(const struct work *w, unsigned long frames)
 {
-	double	 done, said = -1;
+	const struct span	*s = &w->span;
+	double			 done = (double)frames / (s->end - s->first);
 
+	stage_progress(99 * fmin(done, 1), NULL);
+	stage_step("Transcoding %s to %s", span_text(&w->media, s),
+	    names(&w->media));
+}
+
+/*
+ * Make the segment, decoding from SEEK on, and wait.  Pictures that are
+ * decoded in vain show no progress, and are not held against it.
+ */
+static struct ffmpeg *
+make(const struct work *w, double seek)
+{
+	struct ffmpeg	*f = command(w, seek);
+	double		 fps = (double)w->media.fps_num / w->media.fps_den;
+	unsigned long	 said = 0;
+
+	f->silence_s = silence_s + w->span.first / fps - seek;
 	ffmpeg_start(f);
-	while (ffmpeg_wait() != f) {
-		if (f->progress.seconds <= said)
-			continue;
-		said = done = f->progress.seconds;
-		if (done > m->seconds)
-			done = m->seconds;
-		stage_progress((100 - AFTERWARDS) * done / m->seconds, NULL);
-		stage_step("Transcoding %s: %s of %s", names(m),
-		    stage_time(done), stage_time(m->seconds));
-	}
+	while (ffmpeg_wait() != f)
+		if (f->progress.frames > said)
+			say_span(w, said = f->progress.frames);
+	return f;
 }
 
-/* All of it must have come out at the other end. */
-static void
-check(const struct ffmpeg *f, const struct media *m)
+/* Whether a run that began within the video made all that was asked. */
+static bool
+is_whole(const struct work *w, const struct ffmpeg *f)
 {
-	ffmpeg_check(f, f->progress.frames == 0 ? "Decoding a first picture" :
-	    "Transcoding");
-	if (f->progress.frames == 0)
-		stage_reject("No picture of the video can be decoded");
-	if (f->progress.seconds < m->seconds - media_slack(m))
-		stage_reject("The video is not whole: the file ends after "
-		    "%.1f s of %.1f s", f->progress.seconds, m->seconds);
-	if (f->errors == 0)
-		return;
-	log_warnx("%u errors while decoding", f->errors);
-	stage_detail("decode_errors", json_object_new_int(f->errors));
+	unsigned long	 n = w->span.end - w->span.first;
+
+	return ffmpeg_ok(f) && (w->span.last ?
+	    f->progress.frames + HELD_BACK >= n && f->progress.frames > 0 :
+	    f->progress.frames == n);
 }
 
-static void
-make_poster(const struct media *m)
+/* Whether it is the fault of neither the input nor the seek. */
+static bool
+may_pass(const struct ffmpeg *f)
+{
+	return f->disk_full || f->stood_still || WIFSIGNALED(f->status) ||
+	    WEXITSTATUS(f->status) == 127;
+}
+
+/*
+ * How many errors come before the span: those are the ones of another span,
+ * or come of beginning in the middle.
+ */
+static unsigned int
+errors_before(const struct work *w)
 {
 	struct ffmpeg	*f = ffmpeg_new("ffmpeg");
-	double		 picture = floor(media_frames(m) * POSTER_AT);
+	char		*common = media_filter_within(&w->media);
+	unsigned int	 errors;
 
-	/* A little before the picture, so that rounding cannot skip it. */
-	ffmpeg_add(f, "-ss", NULL);
-	ffmpeg_addf(f, "%.3f", fmax(picture - 0.5, 0) * m->fps_den /
-	    m->fps_num);
-	/* From our own file: nothing of the stranger's is read again. */
-	ffmpeg_add(f, "-i", media_file(&m->renditions[0]), "-frames:v", "1",
-	    "-vf", NULL);
-	ffmpeg_addf(f, "scale=w=min(%u\\,iw):h=min(%u\\,ih):"
-	    "force_original_aspect_ratio=decrease", POSTER_SIDE, POSTER_SIDE);
-	ffmpeg_add(f, "-q:v", "3", "-f", "image2", "-update", "1", POSTER,
-	    NULL);
+	add_input(f, &w->media, w->span.seek);
+	ffmpeg_add(f, "-filter_complex", NULL);
+	ffmpeg_addf(f, "[0:%u]%s,trim=end_pts=%lu[v]", w->media.video, common,
+	    w->span.first);
+	ffmpeg_add(f, "-map", "[v]", "-vsync", "passthrough", "-f", "null",
+	    "-", NULL);
 	f->silence_s = silence_s;
 	ffmpeg_run(f);
-	ffmpeg_check(f, POSTER);
+	errors = f->errors;
+	ffmpeg_free(f);
+	free(common);
+	return errors;
+}
+
+static void
+make_span(struct work *w)
+{
+	struct ffmpeg	*f = make(w, w->span.seek);
+	unsigned int	 before = 0;
+
+	if (w->span.seek > 0 && !is_whole(w, f) && !may_pass(f)) {
+		log_warnx("%lu of %lu pictures from %.3f s on; decoding again "
+		    "from the beginning", (unsigned long)f->progress.frames,
+		    w->span.end - w->span.first, w->span.seek);
+		ffmpeg_free(f);
+		f = make(w, 0);
+	} else if (w->span.seek > 0 && f->errors > 0 && !may_pass(f))
+		before = errors_before(w);
+
+	ffmpeg_check(f, f->progress.frames == 0 ? "Decoding a first picture" :
+	    "Transcoding");
+	if (f->progress.frames == 0 && w->span.first == 0)
+		stage_reject("No picture of the video can be decoded");
+	w->segment.frames = f->progress.frames;
+	w->segment.errors = f->errors > before ? f->errors - before : 0;
 	ffmpeg_free(f);
 }
 
-/* Bring all to the disk, and say what was made. */
-static void
-keep(const struct media *m)
-{
-	struct json_object	*list = json_object_new_array(), *o;
-	const struct rendition	*r;
-	struct stat		 st;
-	size_t			 i;
+/* ---- the sound ---------------------------------------------------------- */
 
-	for (i = 0; i < m->n; i++) {
-		r = &m->renditions[i];
-		stage_sync(media_file(r));
-		if (stat(media_file(r), &st) == -1)
-			fatal("%s", media_file(r));
-		o = json_object_new_object();
-		json_object_object_add(o, "name",
-		    json_object_new_string(r->name));
-		json_object_object_add(o, "width",
-		    json_object_new_int(r->width));
-		json_object_object_add(o, "height",
-		    json_object_new_int(r->height));
-		json_object_object_add(o, "bytes",
-		    json_object_new_int64(st.st_size));
-		json_object_object_add(o, "bitrate",
-		    json_object_new_int64(st.st_size * 8 / m->seconds));
-		json_object_array_add(list, o);
-	}
-	stage_sync(MEDIA_DIR);
-	stage_sync(POSTER);
-	stage_sync(".");
-	stage_detail("renditions", list);
+static void
+say_sound(const struct work *w, const struct ffmpeg *f)
+{
+	double	 all = w->media.seconds, done = fmin(f->progress.seconds, all);
+
+	stage_progress(99 * done / all, NULL);
+	stage_step("Encoding the sound: %s of %s", stage_time(done),
+	    stage_time(all));
+}
+
+/* It has ended: take note. */
+static void
+keep_sound(struct work *w, struct ffmpeg *f)
+{
+	ffmpeg_check(f, "Encoding the sound");
+	w->segment.seconds = f->progress.seconds;
+	w->segment.errors += f->errors;
+	ffmpeg_free(f);
+}
+
+static void
+make_sound(struct work *w)
+{
+	struct ffmpeg	*f = sound_command(w);
+
+	ffmpeg_start(f);
+	while (ffmpeg_wait() != f)
+		say_sound(w, f);
+	keep_sound(w, f);
+}
+
+/* Whether it has sound, and no other item makes that. */
+static bool
+is_alone(const struct work *w)
+{
+	return w->media.audio != -1 && w->span.first == 0 && w->span.last;
+}
+
+static void
+make_both(struct work *w)
+{
+	struct ffmpeg	*f = sound_command(w);
+
+	ffmpeg_start(f);
+	make_span(w);
+	while (!ffmpeg_ended(f))
+		ffmpeg_wait();
+	keep_sound(w, f);
+}
+
+/* ---- main --------------------------------------------------------------- */
+
+static void
+say_done(const struct work *w, bool sound)
+{
+	if (sound)
+		stage_progress(100, "Encoded the sound");
+	else
+		stage_progress(100, "Transcoded %s to %zu resolution%s",
+		    span_text(&w->media, &w->span), w->media.n,
+		    w->media.n == 1 ? "" : "s");
 }
 
 static void
@@ -257,8 +372,9 @@ usage(void)
 int
 main(int argc, char *argv[])
 {
-	struct ffmpeg	*f;
-	struct media	 m;
+	struct work	 w = { .dir = NULL };
+	const char	*args, *name;
+	bool		 sound;
 	int		 c;
 
 	while ((c = getopt(argc, argv, "s:")) != -1)
@@ -266,22 +382,28 @@ main(int argc, char *argv[])
 			usage();
 
 	stage_init("transcode");
-	media_load(&m);
-	if (mkdir(MEDIA_DIR, 0750) == -1 && errno != EEXIST)
-		stage_failed_write(MEDIA_DIR);
-	stage_progress(0, "Transcoding %s", names(&m));
+	media_load(&w.media);
+	args = stage_env("MILLRACE_ITEM_ARGS");
+	sound = strcmp(args, SEGMENT_SOUND) == 0;
+	if (!sound && span_parse(args, &w.span) == -1)
+		fatalx("MILLRACE_ITEM_ARGS: \"%s\" is no span", args);
+	name = sound ? SEGMENT_SOUND : segment_name(&w.span);
 
-	f = command(&m);
-	follow(f, &m);
-	check(f, &m);
-	ffmpeg_free(f);
-
-	stage_progress(100 - AFTERWARDS, NULL);
-	stage_step("Choosing a still picture");
-	make_poster(&m);
-	stage_step("Writing to the disk");
-	keep(&m);
-	stage_progress(100, "Transcoded %zu resolution%s", m.n,
-	    m.n == 1 ? "" : "s");
+	/* Its item may have been cut off just before it was noted as done. */
+	if (segment_load(name, &w.segment) == -1) {
+		w.dir = segment_begin();
+		if (sound)
+			make_sound(&w);
+		else if (is_alone(&w))
+			make_both(&w);
+		else
+			make_span(&w);
+		if (w.segment.errors > 0)
+			log_warnx("%u errors while decoding",
+			    w.segment.errors);
+		segment_keep(w.dir, name, &w.segment);
+		free(w.dir);
+	}
+	say_done(&w, sound);
 	return 0;
 }

@@ -168,6 +168,29 @@ collects_output(void **state)
 }
 
 static void
+add_length(void *arg, char *line)
+{
+	*(size_t *)arg += strlen(line) + 1;
+}
+
+static void
+hands_on_lines(void **state)
+{
+	struct ffmpeg	*f = shell("i=0; while [ $i -lt 20000 ];"
+	    " do echo 0123456789; i=$((i+1)); done; printf end");
+	size_t		 len = 0;
+
+	(void)state;
+	f->line = add_length;
+	f->arg = &len;
+	assert_true(ffmpeg_run(f));
+	assert_true(ffmpeg_ended(f));
+	assert_int_equal(len, 220004);
+	assert_null(f->output);
+	ffmpeg_free(f);
+}
+
+static void
 refuses_endless_output(void **state)
 {
 	struct ffmpeg	*f = shell("exec cat /dev/zero");
@@ -261,6 +284,7 @@ main(void)
 		cmocka_unit_test(sees_a_full_disk),
 		cmocka_unit_test(kills_what_stands_still),
 		cmocka_unit_test(collects_output),
+		cmocka_unit_test(hands_on_lines),
 		cmocka_unit_test(refuses_endless_output),
 		cmocka_unit_test(connects_children),
 		cmocka_unit_test(hands_on_no_other_descriptor),

@@ -302,6 +302,25 @@ tolerates_little(void **state)
 	assert_true(media_frames(&m) == 10);
 }
 
+static void
+filters_by_what_it_is(void **state)
+{
+	struct media	 m = { .fps_num = 30000, .fps_den = 1001 };
+	char		*whole = media_filter(&m);
+	char		*within = media_filter_within(&m);
+
+	(void)state;
+	assert_string_equal(whole, "fps=30000/1001:start_time=0");
+	assert_string_equal(within, "fps=30000/1001");
+	free(whole);
+	free(within);
+	m.interlaced = true;
+	whole = media_filter(&m);
+	assert_string_equal(whole,
+	    "yadif=deint=interlaced,fps=30000/1001:start_time=0");
+	free(whole);
+}
+
 int
 main(void)
 {
@@ -315,6 +334,7 @@ main(void)
 		cmocka_unit_test(every_size_has_a_ladder),
 		cmocka_unit_test(names_renditions_by_the_shorter_side),
 		cmocka_unit_test(tolerates_little),
+		cmocka_unit_test(filters_by_what_it_is),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,52 @@
+/*
+ * What the items of a transcoding leave for who joins them.
+ *
+ *	segments/0-150/480p.mp4		pictures 0 to 149, in this size
+ *	segments/0-150/note.json	how that went
+ *	segments/150-300/...
+ *	segments/sound/sound.mp4	the sound, all of it
+ *
+ * The directory of a segment is filled under another name and then renamed:
+ * it is there as a whole or not at all, however often and wherever its item
+ * is done.  A video of one segment has the sound in it.
+ *
+ * A video file here is a fragmented MP4 in which times count from
+ * SEGMENT_LEAD_S seconds before the video, so that none is negative.  The
+ * fragments of all segments, one behind the other, are such a file again.
+ */
+
+#ifndef MILLRACE_SEGMENT_H
+#define MILLRACE_SEGMENT_H
+
+#include <stddef.h>
+
+struct span;
+
+#define SEGMENT_DIR	"segments"
+#define SEGMENT_LEAD_S	10
+#define SEGMENT_SOUND	"sound"		/* also what its item carries */
+
+/* How it went. */
+struct segment {
+	unsigned long	 frames;	/* of each rendition */
+	double		 seconds;	/* of the sound; 0: has none */
+	unsigned int	 errors;	/* while decoding */
+};
+
+/*
+ * segment_name	"0-150".  One static buffer.
+ * segment_path	"segments/0-150/480p.mp4".  To be freed.
+ * segment_begin
+ *		The path of a new directory, to be filled, and to be freed.
+ * segment_keep	Bring DIR and what is in it to the disk, with how it went, and
+ *		give it its NAME; one that has it already stays instead.
+ * segment_load	How NAME went.  0, or -1 when it is not there.
+ */
+const char	*segment_name(const struct span *);
+char		*segment_path(const char *name, const char *file);
+char		*segment_begin(void);
+void		 segment_keep(const char *dir, const char *name,
+		    const struct segment *);
+int		 segment_load(const char *name, struct segment *);
+
+#endif

@@ -1,0 +1,115 @@
+# A kill in the middle of a video costs the parts that were being transcoded,
+# and nothing else: what was done stays, and the result is whole.
+
+use strict;
+use warnings;
+
+use Rig;
+use Test::More;
+
+# The pipeline as it is, but for shorter parts of a small video.
+my $rig = Rig->new->with_video;
+my $text = do {
+	open my $f, '<', $rig->file('daemon/pipelines/video.conf') or die $!;
+	local $/;
+	<$f>;
+};
+$text =~ s/\bintake$/intake -l 2/m or die 'no intake';
+$rig->pipeline('video', $text)->start;
+my $ana = $rig->user('ana');
+my $video = $rig->file('t/data/car-detection.mp4');
+
+sub send_in {
+	return $rig->post('/api/v1/jobs', as => $ana, form => [ pipeline =>
+	    'video', file => { file => $video, filename => 'car.mp4' } ])
+	    ->json->{job_id};
+}
+
+# Its parts: item => [ state, when it began, how often it did ].
+sub parts {
+	my ($id) = @_;
+	return map { $_->[0] => [ @$_[1 .. 3] ] } $rig->sql('SELECT item,' .
+	    ' state, started_at, attempt FROM step WHERE stage = ?' .
+	    ' AND job_id = UNHEX(REPLACE(?, ?, ?))', 'transcoding', $id, '-',
+	    '');
+}
+
+sub done { my %part = @_; grep { $part{$_}[0] eq 'done' } keys %part }
+
+# The parts of job ID, when some are done and others are not.
+sub in_the_middle {
+	my ($id) = @_;
+	my %part;
+	$rig->wait_for(sub { %part = parts($id); done(%part) >= 3 }, 60,
+	    'three parts are done');
+	cmp_ok(scalar done(%part), '<', keys %part, 'but not all');
+	return %part;
+}
+
+# How many pictures a rendition of the result has, and how long it is.
+sub length_of {
+	my ($id) = @_;
+	my ($row) = $rig->sql('SELECT path FROM artifact WHERE name = ?' .
+	    ' AND job_id = UNHEX(REPLACE(?, ?, ?))', '240p.mp4', $id, '-', '');
+	my $out = qx(ffprobe -v error -select_streams v:0 -show_entries \\
+	    stream=nb_frames,duration -of csv=p=0 \\
+	    '@{[$rig->dir]}/storage/$row->[0]');
+	chomp $out;
+	return $out;
+}
+
+sub is_whole {
+	my ($id, $name) = @_;
+	my $end = $rig->ended($id, as => $ana, timeout => 240);
+	is($end->{status}, 'completed', "$name: it is done")
+	    or diag($end->{error_message});
+	is(length_of($id), '30.160000,377', "$name: every picture is there");
+	my %part = parts($id);
+	is(scalar(done(%part)), scalar(keys %part), "$name: all parts are");
+	return %part;
+}
+
+# ---- the daemon -------------------------------------------------------------
+
+my $id = send_in();
+my %before = in_the_middle($id);
+$rig->kill('KILL', 'millraced');
+my %after = is_whole($id, 'daemon');
+is_deeply({ map { $_ => $after{$_} } done(%before) },
+    { map { $_ => $before{$_} } done(%before) },
+    'daemon: what was done is not done again');
+is_deeply([ grep { $after{$_}[2] > 2 } keys %after ], [],
+    'daemon: nothing is done three times');
+my @again = grep { $after{$_}[2] == 2 } keys %after;
+my $cores = qx(nproc);
+# Those that ran, and those of which the database had not heard.
+cmp_ok(scalar @again, '<=', 2 * $cores + 1, "daemon: @{[scalar @again]} of " .
+    keys(%after) . ' parts are done twice');
+
+# ---- one of its programs ----------------------------------------------------
+
+$id = send_in();
+in_the_middle($id);
+my ($pid) = $rig->wait_for(sub {
+	grep { (readlink("/proc/$_/cwd") // '') =~ m{/work/$id$} &&
+	    (readlink("/proc/$_/exe") // '') =~ m{/transcode$} }
+	    map { m{/(\d+)$} } glob '/proc/[0-9]*';
+}, 60, 'a part is transcoded');
+kill 'KILL', $pid;
+my %part = is_whole($id, 'a part');
+cmp_ok(scalar(grep { $_->[2] > 1 } values %part), '<=', 1,
+    'a part: none but that one is done twice');
+
+# ---- all that is in its way -------------------------------------------------
+
+my @events = @{$rig->get("/api/v1/jobs/$id/events?limit=1000", as => $ana)
+    ->json->{items}};
+my %seen;
+is_deeply([ grep { !$seen{$_}++ } map { $_->{phase} } @events ],
+    [ qw(pending uploading transcoding validation packaging storage
+    completed) ], 'through every phase');
+my @percent = map { $_->{progress_percentage} } @events;
+is_deeply([ sort { $a <=> $b } @percent ], \@percent,
+    'and the percentage never fell');
+
+done_testing;
