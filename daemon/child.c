@@ -509,7 +509,7 @@ hold_directory(const char *path)
 	return fd;
 }
 
-/* What its program sends before it is one.  0, or -1: it does not become one. */
+/* What its program sends before it is one.  0, or -1: it does not get there. */
 static int
 hear_start(struct keeper *k, int socket)
 {
