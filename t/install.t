@@ -51,7 +51,8 @@ sub below {
 	return [ sort @files ];
 }
 my %from = (sqldir => 'sql', nginxdir => 'nginx', wwwdir => 'web',
-    pipelinedir => 'daemon/pipelines', vmafdir => 'share/vmaf');
+    pipelinedir => 'daemon/pipelines', examplesdir => 'doc/examples',
+    vmafdir => 'share/vmaf');
 for my $dir (sort keys %from) {
 	is_deeply(below(where($dir{$dir})), below("$top/$from{$dir}"),
 	    "$dir has all of $from{$dir}");

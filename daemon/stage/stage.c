@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,19 +155,118 @@ stage_reject(const char *fmt, ...)
 	exit(1);
 }
 
-void
-stage_retry(unsigned int seconds, const char *fmt, ...)
+static void __attribute__((format(printf, 2, 0)))
+say_retry(unsigned int seconds, const char *fmt, va_list ap)
 {
 	char	 word[32] = "retry";
-	va_list	 ap;
 
 	if (seconds > 0)
 		snprintf(word, sizeof(word), "retry %u", seconds);
-	va_start(ap, fmt);
 	say_text(word, fmt, ap);
+}
+
+void
+stage_retry(unsigned int seconds, const char *fmt, ...)
+{
+	va_list	 ap;
+
+	va_start(ap, fmt);
+	say_retry(seconds, fmt, ap);
 	va_end(ap);
 	exit(1);
 }
+
+/* ---- items of a kept program --------------------------------------------- */
+
+static bool	 at_hand;		/* an item, that was not ended */
+
+/*
+ * Items come as descriptor 0.  No program that is run for one of them shall
+ * read the next.
+ */
+static FILE *
+open_items(void)
+{
+	FILE	*f;
+	int	 fd, null;
+
+	if ((fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, REPORT_FD + 1)) == -1 ||
+	    (f = fdopen(fd, "r")) == NULL ||
+	    (null = open("/dev/null", O_RDONLY | O_CLOEXEC)) == -1 ||
+	    dup2(null, STDIN_FILENO) == -1)
+		fatal("descriptor 0");
+	close(null);
+	return f;
+}
+
+bool
+stage_next(struct stage_item *item)
+{
+	static FILE	*items;
+	static char	*line;
+	static size_t	 size;
+	ssize_t		 len;
+	char		*rest;
+
+	if (at_hand)
+		stage_failed("Its program did not say how it ended");
+	if (items == NULL)
+		items = open_items();
+	if ((len = getline(&line, &size, items)) == -1) {
+		if (ferror(items))
+			fatal("descriptor 0");
+		return false;
+	}
+	if (len > 0 && line[len - 1] == '\n')
+		line[len - 1] = '\0';
+	rest = line;
+	item->name = strsep(&rest, " ");
+	item->args = rest != NULL ? rest : "";
+	at_hand = true;
+	return true;
+}
+
+void
+stage_done(void)
+{
+	say_words("done\n");
+	at_hand = false;
+}
+
+void
+stage_failed(const char *fmt, ...)
+{
+	va_list	 ap;
+
+	va_start(ap, fmt);
+	say_text("failed", fmt, ap);
+	va_end(ap);
+	at_hand = false;
+}
+
+void
+stage_refused(const char *fmt, ...)
+{
+	va_list	 ap;
+
+	va_start(ap, fmt);
+	say_text("reject", fmt, ap);
+	va_end(ap);
+	at_hand = false;
+}
+
+void
+stage_postponed(unsigned int seconds, const char *fmt, ...)
+{
+	va_list	 ap;
+
+	va_start(ap, fmt);
+	say_retry(seconds, fmt, ap);
+	va_end(ap);
+	at_hand = false;
+}
+
+/* ---- what it was given --------------------------------------------------- */
 
 const char *
 stage_env(const char *variable)

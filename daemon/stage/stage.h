@@ -7,6 +7,7 @@
 #ifndef MILLRACE_STAGE_H
 #define MILLRACE_STAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct json_object;
@@ -37,6 +38,37 @@ void	stage_reject(const char *fmt, ...)
 	    __attribute__((noreturn, format(printf, 1, 2)));
 void	stage_retry(unsigned int seconds, const char *fmt, ...)
 	    __attribute__((noreturn, format(printf, 2, 3)));
+
+/*
+ * A program that is kept, and does the items of an "each" one after the other:
+ *
+ *	while (stage_next(&item)) {
+ *		...
+ *		stage_done();
+ *	}
+ *
+ * stage_next	Wait for the next item.  False: there are no more.  The one
+ *		before has failed if it was not ended by one of the others.
+ *		Programs that this one runs find /dev/null as descriptor 0.
+ * stage_done	The item is done.
+ * stage_failed	It has failed, and may be tried again.
+ * stage_refused, stage_postponed
+ *		As stage_reject and stage_retry, but the program goes on.  Those
+ *		two, and fatal(), exit here as well: they are of the item too,
+ *		and the next one costs another start of the program.
+ */
+struct stage_item {
+	const char	*name, *args;	/* until the next one; ARGS may be "" */
+};
+
+bool	stage_next(struct stage_item *);
+void	stage_done(void);
+void	stage_failed(const char *fmt, ...)
+	    __attribute__((format(printf, 1, 2)));
+void	stage_refused(const char *fmt, ...)
+	    __attribute__((format(printf, 1, 2)));
+void	stage_postponed(unsigned int seconds, const char *fmt, ...)
+	    __attribute__((format(printf, 2, 3)));
 
 /*
  * stage_env	A variable that the daemon sets; fatal without it.
