@@ -21,7 +21,7 @@ is($?, 0, 'make install') or die $said;
 my %dir = (prefix => '/usr/local');
 open my $f, '<', "$build/Makefile" or die $!;
 while (<$f>) {
-	$dir{$1} = $2 if /^(\w+dir|prefix|exec_prefix) = (\S+)$/;
+	$dir{$1} = $2 if /^(\w+dir|prefix|exec_prefix|PACKAGE_TARNAME) = (\S+)$/;
 }
 close $f;
 sub where {
