@@ -585,7 +585,7 @@ sub ledger {
 	my $sum = $exit == 2 ? {} :
 	    JSON::PP->new->decode(_read("$self->{dir}/summary"));
 	$sum->{broken} = () = $out =~ /\n/g;
-	for (qw(faults takeover)) {
+	for (qw(faults takeover lost doubled)) {
 		$sum->{$_} = $o{$_} if defined $o{$_};
 	}
 	$self->_note_row($sum);

@@ -12,7 +12,8 @@ package Torture;
 #
 # A round takes a moment, so that ./check has some of them and "make torture"
 # (MILLRACE_REPEAT=nightly) has many.  What is random follows from one seed,
-# which is printed, and can be given as MILLRACE_SEED.
+# which is printed, and can be given as MILLRACE_SEED.  MILLRACE_ISOLATION is
+# for database.isolation.
 
 use strict;
 use warnings;
@@ -49,6 +50,8 @@ sub rig {
 	$rig->{journal} = journal("$rig->{dir}/journal");
 	my $short = Rig::_read("$rig->{build}/t/torture/short")
 	    // die "$rig->{build}/t/torture/short: $!\n";
+	$rig->conf('database', isolation => $ENV{MILLRACE_ISOLATION})
+	    if $ENV{MILLRACE_ISOLATION};
 	return $rig->with_stages
 	    ->stage('short', $short)
 	    ->conf('daemon', sweep => '2s')
