@@ -3,7 +3,9 @@
  * come, and when.
  *
  * Planned stages are rows from the beginning.  The items of a stage that has
- * more than one are rows of their own, shown on demand.
+ * more than one are shown on demand: as rows, or when they are many as a strip
+ * in which each has its place, and rows for those that one may want to know
+ * of.
  */
 
 import { serverNow } from "./api.js";
@@ -15,24 +17,44 @@ const WORDS = { waiting: "Waiting", running: "Running", done: "Done",
 const ICONS = { waiting: "pending", running: "running", done: "completed",
     failed: "failed", skipped: "cancelled" };
 
+/* So many items are rows; of more than that, at most so many others are. */
+const ROWS = 24;
+const NOTED = 12;
+
+/* Cells of a strip; when there are more items, some share one. */
+const CELLS = 120;
+
+/* What a cell shows, when its items differ: the first of these. */
+const RANKS = ["failed", "running", "waiting", "done"];
+
+/* "page-9" comes before "page-10". */
+const { compare } = new Intl.Collator("en", { numeric: true });
+
 const ms = (at) => at ? Date.parse(at) : null;
 
-/* One row out of many: of the items of a stage. */
-function summary(items) {
+const count = (items, state) => items.filter((i) => i.state === state).length;
+
+/*
+ * One row out of many: of the items of a stage.  One that failed leaves the
+ * others alone; WENTON is whether the job went on without it.
+ */
+function summary(items, over, wentOn) {
 	const any = (state) => items.some((i) => i.state === state);
 	const all = (state) => items.every((i) => i.state === state);
 	const starts = items.map((i) => ms(i.started_at)).filter(Boolean);
 	const ends = items.map((i) => ms(i.ended_at)).filter(Boolean);
 	let state = "waiting";
 
-	if (items.length === 0)
+	const rests = over || !(any("running") || any("waiting"));
+
+	if (items.length === 0 || all("waiting"))
 		state = "waiting";
-	else if (any("failed"))
-		state = "failed";
-	else if (all("done"))
+	else if (all("done") || (wentOn && rests))
 		state = "done";
-	else if (any("running") || any("done"))
-		state = "running";
+	else if (any("failed") && rests)
+		state = "failed";
+	else
+		state = over ? "skipped" : "running";
 	return {
 		state,
 		percent: items.reduce((sum, i) => sum + i.percent, 0) /
@@ -65,9 +87,14 @@ function stagesOf(declared, steps, over, progress) {
 	const names = new Set([...declared.map((s) => s.name),
 	    ...steps.map((s) => s.stage)]);
 
-	return [...names].map((name) => {
-		const items = steps.filter((s) => s.stage === name);
-		const row = { name, items, ...summary(items) };
+	return [...names].map((name, i, all) => {
+		const items = steps.filter((s) => s.stage === name)
+		    .sort((a, b) => compare(a.item, b.item));
+		const later = all.slice(i + 1).filter((other) =>
+		    declared.find((s) => s.name === other)?.kind !== "always");
+		const wentOn = items.length > 1 && steps.some((s) =>
+		    later.includes(s.stage) && s.started_at);
+		const row = { name, items, ...summary(items, over, wentOn) };
 		if (row.state === "waiting" && over)
 			row.state = "skipped";
 		if (row.state === "running")
@@ -114,24 +141,68 @@ function Row({ label, row, from, to, isItem }) {
 	</tr>`;
 }
 
-function Stage({ stage, from, to }) {
-	const [open, setOpen] = useState(false);
-	const many = stage.items.length > 1;
-	const done = stage.items.filter((i) => i.state === "done").length;
-	const label = many ? html`<button type="button" class="link"
-	    aria-expanded=${String(open)} onClick=${() => setOpen(!open)}>
-		<${Icon} name=${open ? "shut" : "open"} />
-		${words(stage.name)}
-		<span class="quiet">${done} of ${stage.items.length}</span>
-	</button>` : words(stage.name);
+/* The items of a strip's cells, equally many in each but for the last. */
+function cellsOf(items) {
+	const each = Math.ceil(items.length / CELLS);
+	const cells = [];
 
+	for (let i = 0; i < items.length; i += each)
+		cells.push(items.slice(i, i + each));
+	return cells;
+}
+
+function Strip({ items }) {
+	const state = (cell) => RANKS.find((s) => cell.some((i) =>
+	    i.state === s));
+	const names = (cell) => cell.length === 1 ? cell[0].item :
+	    `${cell[0].item} … ${cell.at(-1).item}`;
+	const told = RANKS.filter((s) => count(items, s) > 0).reverse()
+	    .map((s) => `${count(items, s)} ${s}`).join(", ");
+
+	return html`<tr role="row" class="item strip"><td role="cell"
+	    colspan="5"><div class="cells" aria-hidden="true">
+		${cellsOf(items).map((cell) => html`<span key=${cell[0].item}
+		    class=${state(cell)}
+		    title=${`${names(cell)}: ${WORDS[state(cell)]}`}></span>`)}
+		</div><span class="quiet">${told}</span></td></tr>`;
+}
+
+/* Items that have a row: all, or those that are not as most others are. */
+function noted(items) {
+	if (items.length <= ROWS)
+		return items;
+	return RANKS.slice(0, 2).flatMap((s) => items.filter((i) =>
+	    i.state === s)).concat(items.filter((i) => i.attempt > 1 &&
+	    !RANKS.slice(0, 2).includes(i.state))).slice(0, NOTED);
+}
+
+function Items({ items, from, to }) {
 	return html`
-		<${Row} label=${label} row=${stage} from=${from} to=${to} />
-		${open && stage.items.map((i) => html`<${Row} key=${i.item}
+		${items.length > ROWS && html`<${Strip} items=${items} />`}
+		${noted(items).map((i) => html`<${Row} key=${i.item}
 		    isItem=${true} from=${from} to=${to}
 		    label=${html`<span dir="auto">${i.item}</span>`}
 		    row=${{ ...i, start: ms(i.started_at),
 			end: ms(i.ended_at) }} />`)}`;
+}
+
+function Stage({ stage, from, to }) {
+	const [open, setOpen] = useState(false);
+	const many = stage.items.length > 1;
+	const done = count(stage.items, "done");
+	const failed = count(stage.items, "failed");
+	const label = many ? html`<button type="button" class="link"
+	    aria-expanded=${String(open)} onClick=${() => setOpen(!open)}>
+		<${Icon} name=${open ? "shut" : "open"} />
+		${words(stage.name)}
+		<span class="quiet">${done} of ${stage.items.length}${failed > 0
+			? `, ${failed} failed` : ""}</span>
+	</button>` : words(stage.name);
+
+	return html`
+		<${Row} label=${label} row=${stage} from=${from} to=${to} />
+		${open && html`<${Items} items=${stage.items} from=${from}
+		    to=${to} />`}`;
 }
 
 function axis(from, to) {

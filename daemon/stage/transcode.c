@@ -206,7 +206,7 @@ say_span(const struct work *w, unsigned long frames)
 	double			 done = (double)frames / (s->end - s->first);
 
 	stage_progress(99 * fmin(done, 1), NULL);
-	stage_step("Transcoding %s to %s", span_text(&w->media, s),
+	stage_step("Transcoding %s (%s)", span_text(&w->media, s),
 	    names(&w->media));
 }
 
@@ -357,7 +357,7 @@ say_done(const struct work *w, bool sound)
 	if (sound)
 		stage_progress(100, "Encoded the sound");
 	else
-		stage_progress(100, "Transcoded %s to %zu resolution%s",
+		stage_progress(100, "Transcoded %s in %zu resolution%s",
 		    span_text(&w->media, &w->span), w->media.n,
 		    w->media.n == 1 ? "" : "s");
 }
