@@ -1,23 +1,22 @@
 /*
  * What happens to a job while the daemon has it.
  *
- *	   cancelled, or a step failed that ends the job at once
- *	[working] -----------------------------------> [stopping]
- *	 |  |  |                                            |
- *	 |  |  | the last step is done, or                  |
- *	 |  |  | too many of a stage failed                 |
- *	 |  |  '--------------> [tidying] <-----------------'
- *	 |  |                       |
- *	 |  | a step is to be       | no "always" is left
- *	 |  | tried again           v
- *	 |  '-------------------> [over] <------------------.
- *	 |                                                  |
- *	 '- lost, or the daemon has no time: [ending] ------'
+ *	           cancelled, or a step failed that ends it at once
+ *	[working] -------------------------------------------> [stopping]
+ *	 |  |  |  all stages are done, or too much                  |
+ *	 |  |  |  of one has failed                    nothing runs |
+ *	 |  |  '----------------------> [tidying] <-----------------'
+ *	 |  |                               |
+ *	 |  | a step is to be tried again   | no "always" is left
+ *	 |  '--------------------------> [over] <-------------------.
+ *	 |                                             nothing runs |
+ *	 '--------------------------------------------> [ending] ---'
+ *	           lost, or the daemon has no time
  *
- * Between two of these, nothing runs.  From [stopping] and [tidying] too the
- * lost and the hurried lead to [ending].  A daemon that leaves makes [working]
- * [leaving]: as it was, but nothing starts, and when nothing runs and there is
- * something to start, it is over.
+ * When the daemon leaves, [working] becomes [leaving]: that has the same
+ * arrows, but starts nothing, and is over as soon as nothing runs and something
+ * waits to be started.  The lost and the hurried go to [ending] from
+ * [stopping] and [tidying], too.
  *
  * Which event leads where, and to which verdict, stands in a table; where a
  * verdict is known already, the stronger one holds.

@@ -84,7 +84,7 @@ struct millraced {
 	size_t		 nqueues;
 	struct loop_timer *look;	/* at the queues, then */
 	unsigned int	 look_ms;	/* the pause before it */
-	uint64_t	 due[8];	/* chores, as in their table */
+	uint64_t	 due[16];	/* chores, as in their table */
 };
 
 static void	look_in(struct millraced *, unsigned int);
@@ -361,6 +361,14 @@ make_sure(struct millraced *d)
 	free(jobs);
 }
 
+/* The server may commit a claim long after its answer was given up, and after
+   we looked for it. */
+static void
+doubt(struct millraced *d)
+{
+	d->unsure = true;
+}
+
 /* Take up to N jobs of a queue.  How many, or -1. */
 static int
 take(struct millraced *d, struct job_queue *queue, size_t n)
@@ -496,6 +504,7 @@ static const struct chore {
 	{ OUTSIDE, 500,	 join },
 	{ INSIDE,  250,	 renew },
 	{ INSIDE,  250,	 cancels },
+	{ INSIDE,  5000, doubt },
 	{ INSIDE,  250,	 make_sure },
 	{ INSIDE,  1000, due_jobs },
 	{ INSIDE,  2000, watch },

@@ -1,22 +1,31 @@
-/* What the engine decides, and how far and how long it takes a job to be. */
+/* What the engine decides, on any schedule, and how far and how long it takes a
+   job to be. */
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include <limits.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "engine.h"
+#include "jobstate.h"
+#include "world.h"
 
 #define STEPS	16
 
 /* A job, and who drives it. */
 struct drive {
+	struct stage	 stages[STEPS];
 	struct engine	 engine;
 	struct engine_step steps[STEPS];
 	size_t		 n;
@@ -25,23 +34,34 @@ struct drive {
 	unsigned int	 starts;
 };
 
-/* "o" once, "e" an item, "a" always; items side by side share a position. */
+/* What a letter stands for.  Equal ones side by side are items of a stage. */
+static const struct stage	 kinds[] = {
+	['o'] = { .kind = STAGE_ONCE },
+	['a'] = { .kind = STAGE_ALWAYS },
+	['e'] = { .kind = STAGE_EACH, .failures = FAILURES_FINISH },
+	['s'] = { .kind = STAGE_EACH, .failures = FAILURES_STOP },
+	['1'] = { .kind = STAGE_EACH, .failures = FAILURES_ALLOW,
+	    .allowed = 1 },
+	['%'] = { .kind = STAGE_EACH, .failures = FAILURES_ALLOW,
+	    .allowed = 50, .allowed_percent = true },
+};
+
 static void
-lay_out(struct drive *d, const char *kinds)
+lay_out(struct drive *d, const char *letters, unsigned int attempts)
 {
-	static const enum stage_kind	 kind[] = {
-		['o'] = STAGE_ONCE, ['e'] = STAGE_EACH, ['a'] = STAGE_ALWAYS
-	};
-	unsigned int			 position = 0;
-	size_t				 i;
+	unsigned int	 position = 0;
+	size_t		 i;
 
 	memset(d, 0, sizeof(*d));
 	d->width = 2;
-	for (i = 0; kinds[i] != '\0'; i++) {
-		if (i > 0 && (kinds[i] != 'e' || kinds[i - 1] != 'e'))
+	d->engine.stages = d->stages;
+	for (i = 0; letters[i] != '\0'; i++) {
+		if (i > 0 && (letters[i] != letters[i - 1] ||
+		    strchr("oa", letters[i]) != NULL))
 			position++;
+		d->stages[position] = kinds[(unsigned char)letters[i]];
+		d->stages[position].attempts = attempts;
 		d->steps[i].position = position;
-		d->steps[i].kind = kind[(unsigned char)kinds[i]];
 	}
 	d->n = i;
 }
@@ -56,6 +76,13 @@ start(struct drive *d)
 		engine_start(&d->engine, d->steps, i);
 		d->starts++;
 	}
+}
+
+static void
+begin(struct drive *d)
+{
+	d->actions = engine_begin(&d->engine, d->steps, d->n);
+	start(d);
 }
 
 static int
@@ -83,83 +110,123 @@ happen(struct drive *d, enum engine_event event)
 static const enum engine_event	 letters[] = {
 	['k'] = STEP_OK,	['r'] = STEP_REJECTED,	['g'] = STEP_AGAIN,
 	['b'] = STEP_BROKEN,	['l'] = STEP_LATE,	['x'] = STEP_CRASHED,
-	['t'] = STEP_ENDED,	['C'] = JOB_CANCELS,	['S'] = JOB_LEAVES,
-	['L'] = JOB_LOST
+	['y'] = STEP_LOST,	['t'] = STEP_ENDED,	['C'] = JOB_CANCELS,
+	['S'] = JOB_LEAVES,	['H'] = JOB_HURRIES,	['L'] = JOB_LOST
 };
 
 static const struct {
-	const char	*kinds, *events;
+	const char	*steps;
+	unsigned int	 attempts;
+	const char	*events;
 	enum engine_verdict verdict;
-	const char	*states;	/* w d f: of the steps, at the end */
+	const char	*states;	/* of the steps, at the end: waiting,
+					   done, failed, to be tried Again */
 } decisions[] = {
-	{ "o",		"k",		VERDICT_DONE,		"d" },
-	{ "ooa",	"kkk",		VERDICT_DONE,		"ddd" },
-	{ "oeeeo",	"kkkkk",	VERDICT_DONE,		"ddddd" },
-	{ "oa",		"kb",		VERDICT_DONE,		"df" },
+	{ "o",	   1,	"k",	   VERDICT_DONE,	"d" },
+	{ "ooa",   1,	"kkk",	   VERDICT_DONE,	"ddd" },
+	{ "oeeeo", 1,	"kkkkk",   VERDICT_DONE,	"ddddd" },
+	{ "oa",	   3,	"kb",	   VERDICT_DONE,	"df" },
 
-	/* what a stage does to its job */
-	{ "ooa",	"rk",		VERDICT_FAILED,		"fwd" },
-	{ "ooa",	"bk",		VERDICT_FAILED,		"fwd" },
-	{ "ooa",	"lk",		VERDICT_FAILED,		"fwd" },
-	{ "ooa",	"g",		VERDICT_AGAIN,		"fww" },
-	{ "ooa",	"x",		VERDICT_CRASHED,	"fww" },
-	{ "oaa",	"rbk",		VERDICT_FAILED,		"ffd" },
+	/* what a stage does to its job: at its last try, and before */
+	{ "ooa",   3,	"rk",	   VERDICT_FAILED,	"fwd" },
+	{ "ooa",   1,	"bk",	   VERDICT_FAILED,	"fwd" },
+	{ "ooa",   1,	"lk",	   VERDICT_FAILED,	"fwd" },
+	{ "ooa",   1,	"gk",	   VERDICT_FAILED,	"fwd" },
+	{ "ooa",   2,	"b",	   VERDICT_AGAIN,	"Aww" },
+	{ "ooa",   2,	"l",	   VERDICT_AGAIN,	"Aww" },
+	{ "ooa",   2,	"g",	   VERDICT_AGAIN,	"Aww" },
+	{ "ooa",   1,	"x",	   VERDICT_AGAIN,	"Aww" },
+	{ "ooa",   1,	"y",	   VERDICT_AGAIN,	"Aww" },
+	{ "ooa",   1,	"kx",	   VERDICT_AGAIN,	"dAw" },
+	{ "oaa",   1,	"rbk",	   VERDICT_FAILED,	"ffd" },
 
-	/* an item, and its neighbours */
-	{ "eee",	"rt",		VERDICT_FAILED,		"fww" },
-	{ "eeea",	"rtk",		VERDICT_FAILED,		"fwwd" },
-	{ "eee",	"rk",		VERDICT_FAILED,		"fdw" },
-	{ "eee",	"gt",		VERDICT_AGAIN,		"fww" },
-	{ "eee",	"gr",		VERDICT_FAILED,		"ffw" },
-	{ "eee",	"xg",		VERDICT_CRASHED,	"ffw" },
-	{ "eee",	"rg",		VERDICT_FAILED,		"ffw" },
+	/* items leave their neighbours alone */
+	{ "eee",   3,	"rkk",	   VERDICT_FAILED,	"fdd" },
+	{ "eeea",  1,	"bkkk",	   VERDICT_FAILED,	"fddd" },
+	{ "eeeo",  2,	"bkk",	   VERDICT_AGAIN,	"Addw" },
+	{ "eeeo",  2,	"gkb",	   VERDICT_AGAIN,	"AdAw" },
+	{ "eeeo",  2,	"yxk",	   VERDICT_AGAIN,	"AAdw" },
+	{ "eee",   2,	"brk",	   VERDICT_FAILED,	"Afd" },
+	/* or stop them, once they have failed */
+	{ "sss",   1,	"bt",	   VERDICT_FAILED,	"fww" },
+	{ "sssa",  3,	"rtk",	   VERDICT_FAILED,	"fwwd" },
+	{ "sss",   1,	"bk",	   VERDICT_FAILED,	"fdw" },
+	{ "sss",   1,	"bb",	   VERDICT_FAILED,	"ffw" },
+	{ "sss",   2,	"bkk",	   VERDICT_AGAIN,	"Add" },
+	/* or some of them may fail */
+	{ "111o",  1,	"bkkk",	   VERDICT_DONE,	"fddd" },
+	{ "111o",  1,	"bbk",	   VERDICT_FAILED,	"ffdw" },
+	{ "111o",  2,	"rbk",	   VERDICT_AGAIN,	"fAdw" },
+	{ "%%%%o", 1,	"bbkkk",   VERDICT_DONE,	"ffddd" },
+	{ "%%%%o", 1,	"bbkb",	   VERDICT_FAILED,	"ffdfw" },
+	{ "1o",	   1,	"bb",	   VERDICT_FAILED,	"ff" },
 
 	/* the job is wanted no more */
-	{ "ooa",	"Ctk",		VERDICT_STOPPED,	"wwd" },
-	{ "ooa",	"kCtk",		VERDICT_STOPPED,	"dwd" },
-	{ "ooa",	"Ckk",		VERDICT_STOPPED,	"dwd" },
-	{ "ooa",	"CCtk",		VERDICT_STOPPED,	"wwd" },
-	{ "oa",		"rCk",		VERDICT_FAILED,		"fd" },
-	{ "oa",		"kCk",		VERDICT_DONE,		"dd" },
-	{ "eee",	"gCt",		VERDICT_STOPPED,	"fww" },
+	{ "ooa",   1,	"Ctk",	   VERDICT_STOPPED,	"wwd" },
+	{ "ooa",   1,	"kCtk",	   VERDICT_STOPPED,	"dwd" },
+	{ "ooa",   1,	"Ckk",	   VERDICT_STOPPED,	"dwd" },
+	{ "ooa",   1,	"CCtk",	   VERDICT_STOPPED,	"wwd" },
+	{ "ooa",   2,	"Cbk",	   VERDICT_STOPPED,	"Awd" },
+	{ "oa",	   1,	"rCk",	   VERDICT_FAILED,	"fd" },
+	{ "oa",	   1,	"kCk",	   VERDICT_DONE,	"dd" },
+	{ "eee",   2,	"gCtk",	   VERDICT_STOPPED,	"Awd" },
 
-	/* the daemon leaves */
-	{ "ooa",	"St",		VERDICT_GIVEN_BACK,	"www" },
-	{ "ooa",	"Sk",		VERDICT_GIVEN_BACK,	"dww" },
-	{ "ooa",	"Sr",		VERDICT_FAILED,		"fww" },
-	{ "ooa",	"SCt",		VERDICT_STOPPED,	"www" },
-	{ "ooa",	"CSt",		VERDICT_STOPPED,	"www" },
-	{ "oa",		"kSt",		VERDICT_DONE,		"dw" },
-	{ "oa",		"rSt",		VERDICT_FAILED,		"fw" },
+	/* the daemon leaves: nothing starts, what runs may end */
+	{ "ooa",   1,	"Sk",	   VERDICT_GIVEN_BACK,	"dww" },
+	{ "ooa",   1,	"St",	   VERDICT_GIVEN_BACK,	"www" },
+	{ "eeea",  1,	"Skk",	   VERDICT_GIVEN_BACK,	"ddww" },
+	{ "eeee",  2,	"Sgk",	   VERDICT_GIVEN_BACK,	"Adww" },
+	{ "ee",	   2,	"Sgk",	   VERDICT_AGAIN,	"Ad" },
+	{ "ooa",   1,	"Srk",	   VERDICT_FAILED,	"fwd" },
+	{ "oa",	   1,	"Skk",	   VERDICT_DONE,	"dd" },
+	{ "oa",	   1,	"kSk",	   VERDICT_DONE,	"dd" },
+	{ "ooa",   1,	"SCtk",	   VERDICT_STOPPED,	"wwd" },
+	{ "ooa",   1,	"CStk",	   VERDICT_STOPPED,	"wwd" },
+	/* and hurries */
+	{ "ooa",   1,	"SHt",	   VERDICT_GIVEN_BACK,	"www" },
+	{ "ooa",   1,	"Ht",	   VERDICT_GIVEN_BACK,	"www" },
+	{ "ooa",   1,	"SHk",	   VERDICT_GIVEN_BACK,	"dww" },
+	{ "ooa",   1,	"SHr",	   VERDICT_FAILED,	"fww" },
+	{ "ooa",   1,	"SHCt",	   VERDICT_STOPPED,	"www" },
+	{ "ooa",   1,	"CHt",	   VERDICT_STOPPED,	"www" },
+	{ "oa",	   1,	"kHt",	   VERDICT_DONE,	"dw" },
+	{ "oa",	   1,	"rHt",	   VERDICT_FAILED,	"fw" },
 
 	/* the job is another's */
-	{ "ooa",	"Lt",		VERDICT_LOST,		"www" },
-	{ "ooa",	"rLt",		VERDICT_LOST,		"fww" },
-	{ "ooa",	"CLt",		VERDICT_LOST,		"www" },
-	{ "oa",		"kLt",		VERDICT_LOST,		"dw" },
+	{ "ooa",   1,	"Lt",	   VERDICT_LOST,	"www" },
+	{ "ooa",   1,	"rLt",	   VERDICT_LOST,	"fww" },
+	{ "ooa",   1,	"CLt",	   VERDICT_LOST,	"www" },
+	{ "ooa",   1,	"SLk",	   VERDICT_LOST,	"dww" },
+	{ "ooa",   1,	"HLt",	   VERDICT_LOST,	"www" },
+	{ "oa",	   1,	"kLt",	   VERDICT_LOST,	"dw" },
 };
 
-static void
-decides(void **state)
+static char
+state_letter(const struct engine_step *s)
 {
 	static const char	 words[] = {
 		[STEP_WAITING] = 'w', [STEP_RUNNING] = 'R', [STEP_DONE] = 'd',
 		[STEP_FAILED] = 'f'
 	};
-	struct drive		 d;
-	char			 states[STEPS + 1];
-	const char		*e;
-	size_t			 i, k;
+
+	return s->again ? 'A' : words[s->state];
+}
+
+static void
+decides(void **state)
+{
+	struct drive	 d;
+	char		 states[STEPS + 1];
+	const char	*e;
+	size_t		 i, k;
 
 	(void)state;
 	for (k = 0; k < sizeof(decisions) / sizeof(decisions[0]); k++) {
-		print_message("# %s: %s\n", decisions[k].kinds,
+		print_message("# %s: %s\n", decisions[k].steps,
 		    decisions[k].events);
-		lay_out(&d, decisions[k].kinds);
-		d.engine.attempt = 1;
-		d.engine.attempts = 3;
-		assert_int_equal(engine_begin(&d.engine, d.steps, d.n), 0);
-		start(&d);
+		lay_out(&d, decisions[k].steps, decisions[k].attempts);
+		begin(&d);
+		assert_int_equal(d.actions, 0);
 		for (e = decisions[k].events; *e != '\0'; e++) {
 			assert_int_not_equal(d.engine.state, ENGINE_OVER);
 			happen(&d, letters[(unsigned char)*e]);
@@ -168,49 +235,50 @@ decides(void **state)
 		assert_true(d.actions & ENGINE_FINISH);
 		assert_int_equal(d.engine.verdict, decisions[k].verdict);
 		for (i = 0; i < d.n; i++)
-			states[i] = words[d.steps[i].state];
+			states[i] = state_letter(&d.steps[i]);
 		states[i] = '\0';
 		assert_string_equal(states, decisions[k].states);
 	}
 }
 
+/* As often as a stage is tried, and a crash is none of these tries. */
 static void
-counts_attempts(void **state)
+counts_tries(void **state)
 {
 	static const struct {
-		unsigned int	 attempt, crashes;
+		unsigned int	 failures, crashes;
 		enum engine_event event;
-		enum engine_verdict verdict;
+		unsigned int	 failures_then, crashes_then;
+		enum step_state	 state;
 	} cases[] = {
-		{ 1, 0, STEP_AGAIN,	VERDICT_AGAIN },
-		{ 2, 0, STEP_AGAIN,	VERDICT_AGAIN },
-		{ 3, 0, STEP_AGAIN,	VERDICT_FAILED },
-		{ 9, 0, STEP_AGAIN,	VERDICT_FAILED },
-		{ 9, 0, STEP_CRASHED,	VERDICT_CRASHED },
-		{ 1, 1, STEP_CRASHED,	VERDICT_CRASHED },
-		{ 1, 2, STEP_CRASHED,	VERDICT_FAILED },
-		{ 1, 2, STEP_AGAIN,	VERDICT_AGAIN },
+		{ 0, 0, STEP_OK,	0, 0, STEP_DONE },
+		{ 2, 2, STEP_OK,	2, 2, STEP_DONE },
+		{ 0, 0, STEP_AGAIN,	1, 0, STEP_WAITING },
+		{ 1, 0, STEP_BROKEN,	2, 0, STEP_WAITING },
+		{ 2, 0, STEP_LATE,	3, 0, STEP_FAILED },
+		{ 2, 2, STEP_AGAIN,	3, 2, STEP_FAILED },
+		{ 0, 0, STEP_REJECTED,	3, 0, STEP_FAILED },
+		{ 2, 1, STEP_CRASHED,	2, 2, STEP_WAITING },
+		{ 2, 1, STEP_LOST,	2, 2, STEP_WAITING },
+		{ 0, 2, STEP_CRASHED,	0, 3, STEP_FAILED },
+		{ 0, 2, STEP_LOST,	0, 3, STEP_FAILED },
+		{ 2, 2, STEP_ENDED,	2, 2, STEP_WAITING },
 	};
 	struct drive	 d;
 	size_t		 i;
 
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		lay_out(&d, "o");
-		d.engine.attempt = cases[i].attempt;
-		d.engine.attempts = 3;
-		d.engine.crashes = cases[i].crashes;
-		engine_begin(&d.engine, d.steps, d.n);
-		start(&d);
+		lay_out(&d, "o", 3);
+		d.steps[0].failures = cases[i].failures;
+		d.steps[0].crashes = cases[i].crashes;
+		begin(&d);
+		d.width = 0;
 		happen(&d, cases[i].event);
-		assert_int_equal(d.engine.verdict, cases[i].verdict);
+		assert_int_equal(d.steps[0].failures, cases[i].failures_then);
+		assert_int_equal(d.steps[0].crashes, cases[i].crashes_then);
+		assert_int_equal(d.steps[0].state, cases[i].state);
 	}
-	/* One that took its daemon down three times does not begin. */
-	lay_out(&d, "oa");
-	d.engine.crashes = ENGINE_CRASHES;
-	assert_int_equal(engine_begin(&d.engine, d.steps, d.n), 0);
-	assert_int_equal(engine_next(&d.engine, d.steps, d.n), 1);
-	assert_int_equal(d.engine.verdict, VERDICT_FAILED);
 }
 
 static void
@@ -219,20 +287,94 @@ goes_on_where_it_was(void **state)
 	struct drive	 d;
 
 	(void)state;
-	lay_out(&d, "oeeoa");
+	lay_out(&d, "oeeoa", 3);
 	d.steps[0].state = STEP_DONE;
 	d.steps[1].state = STEP_DONE;
 	d.steps[2].state = STEP_RUNNING;	/* when its daemon died */
-	d.steps[3].state = STEP_FAILED;
+	d.steps[2].percent = 40;
+	d.steps[3].state = STEP_WAITING;
 	d.steps[4].state = STEP_DONE;		/* it will tidy again */
-	engine_begin(&d.engine, d.steps, d.n);
-	assert_int_equal(engine_next(&d.engine, d.steps, d.n), 2);
-	start(&d);
+	begin(&d);
+	assert_int_equal(first_running(&d), 2);
 	assert_int_equal(d.starts, 1);		/* not what comes behind it */
+	assert_float_equal(d.steps[2].percent, 40, 0.001);
 	happen(&d, STEP_OK);
 	assert_int_equal(first_running(&d), 3);
 	happen(&d, STEP_OK);
 	assert_int_equal(first_running(&d), 4);
+	happen(&d, STEP_OK);
+	assert_int_equal(d.engine.verdict, VERDICT_DONE);
+}
+
+/* What has failed for good stays so, whoever has the job. */
+static void
+knows_what_has_failed(void **state)
+{
+	struct drive	 d;
+
+	(void)state;
+	lay_out(&d, "eeeeo", 2);
+	begin(&d);
+	happen(&d, STEP_REJECTED);
+	happen(&d, JOB_LEAVES);
+	happen(&d, STEP_OK);
+	happen(&d, STEP_OK);
+	assert_int_equal(d.engine.verdict, VERDICT_GIVEN_BACK);
+	begin(&d);
+	assert_int_equal(first_running(&d), 3);
+	assert_int_equal(d.steps[0].state, STEP_FAILED);
+	happen(&d, STEP_OK);
+	assert_int_equal(d.engine.verdict, VERDICT_FAILED);
+	assert_true(engine_spoilt(&d.engine, d.steps, d.n));
+
+	/* One that failed with tries left has them. */
+	lay_out(&d, "o", 2);
+	d.steps[0].state = STEP_FAILED;
+	d.steps[0].failures = 1;
+	begin(&d);
+	assert_int_equal(first_running(&d), 0);
+}
+
+static void
+sets_aside(void **state)
+{
+	static const struct {
+		unsigned int	 crashes, deaths;
+		bool		 aside;
+	} cases[] = {
+		{ 2, 9, false }, { 3, 0, true }, { 0, 10, true }, { 4, 11, true }
+	};
+	struct drive	 d;
+	size_t		 i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		lay_out(&d, "oa", 3);
+		d.engine.crashes = cases[i].crashes;
+		d.engine.deaths = cases[i].deaths;
+		begin(&d);
+		assert_int_equal(first_running(&d), cases[i].aside ? 1 : 0);
+		assert_int_equal(d.engine.verdict, cases[i].aside ?
+		    VERDICT_FAILED : VERDICT_NONE);
+	}
+	lay_out(&d, "o", 3);
+	d.engine.crashes = JOB_CRASHES;
+	begin(&d);
+	assert_true(d.actions & ENGINE_FINISH);
+}
+
+static void
+takes_steps_in(void **state)
+{
+	struct drive	 d;
+
+	(void)state;
+	lay_out(&d, "oe", 1);
+	d.n = 1;
+	begin(&d);
+	d.n = 2;			/* it has named an item */
+	happen(&d, STEP_OK);
+	assert_int_equal(first_running(&d), 1);
 	happen(&d, STEP_OK);
 	assert_int_equal(d.engine.verdict, VERDICT_DONE);
 }
@@ -243,98 +385,146 @@ owes_nothing(void **state)
 	struct drive	 d;
 
 	(void)state;
-	lay_out(&d, "o");
-	engine_begin(&d.engine, d.steps, d.n);
-	start(&d);
+	lay_out(&d, "o", 1);
+	begin(&d);
 	d.engine.owes = true;
 	happen(&d, STEP_OK);
 	assert_int_equal(d.engine.verdict, VERDICT_FAILED);
+	assert_false(engine_spoilt(&d.engine, d.steps, d.n));
 }
 
-/* ---- any order ----------------------------------------------------------- */
+/* ---- the states of a job ------------------------------------------------- */
 
-static uint32_t	 seed;
-
-static uint32_t
-dice(uint32_t sides)
+static void
+leads_where_it_says(void **state)
 {
-	seed = seed * 1664525 + 1013904223;
-	return (seed >> 8) % sides;
-}
-
-static bool
-all_done(const struct drive *d)
-{
-	size_t	 i;
-
-	for (i = 0; i < d->n; i++) {
-		if (d->steps[i].kind != STAGE_ALWAYS &&
-		    d->steps[i].state != STEP_DONE)
-			return false;
-	}
-	return true;
-}
-
-/* One job under events in any order; what went wrong, or NULL. */
-static const char *
-schedule(void)
-{
-	static const char *const layouts[] = {
-		"o", "oa", "ooo", "oeeeoa", "eeee", "eea", "oeeeoeeaa"
+	/* from: pending running completed failed cancelled waiting */
+	static const char *const	 arrows[JOB_STATES] = {
+		[JOB_PENDING]	= ".r..c.",
+		[JOB_RUNNING]	= "p.CFc.",
+		[JOB_COMPLETED]	= "......",
+		[JOB_FAILED]	= "p.....",
+		[JOB_CANCELLED]	= "p.....",
+		[JOB_WAITING]	= "p...c.",
 	};
-	enum engine_verdict	 before;
-	enum engine_event	 event;
-	struct drive		 d;
-	unsigned int		 starts;
-	int			 turns;
+	int	 from, to;
 
-	lay_out(&d, layouts[dice(7)]);
-	d.width = 1 + dice(4);
-	d.engine.attempt = 1 + dice(4);
-	d.engine.attempts = 3;
-	d.engine.crashes = dice(4);
-	d.actions = engine_begin(&d.engine, d.steps, d.n);
-	start(&d);
-	for (turns = 0; d.engine.state != ENGINE_OVER; turns++) {
-		if (turns > 200)
-			return "it does not end";
-		if (d.engine.running == 0)
-			return "it stands still";
-		event = dice(4) == 0 ? (enum engine_event)dice(ENGINE_EVENTS) :
-		    STEP_OK;
-		before = d.engine.verdict;
-		starts = d.starts;
-		happen(&d, event);
-		if (d.engine.verdict < before)
-			return "a verdict was taken back";
-		if (before == VERDICT_LOST && d.starts != starts)
-			return "something starts for another's job";
-		if (d.engine.running > d.width)
-			return "more runs than there is room for";
+	(void)state;
+	for (from = 0; from < JOB_STATES; from++) {
+		for (to = 0; to < JOB_STATES; to++)
+			assert_int_equal(job_leads((enum job_state)from,
+			    (enum job_state)to), arrows[from][to] != '.');
 	}
-	if (d.engine.running != 0 || first_running(&d) != -1)
-		return "something runs after the end";
-	if ((d.actions & ENGINE_FINISH) == 0)
-		return "nobody was told of the end";
-	if (d.engine.verdict == VERDICT_NONE)
-		return "it ends without a verdict";
-	if (d.engine.verdict == VERDICT_DONE && !all_done(&d))
-		return "it is done, and its steps are not";
-	return NULL;
 }
 
 static void
-holds_in_any_order(void **state)
+outlives_daemons(void **state)
 {
-	const char	*wrong;
-	uint32_t	 i;
+	static const struct {
+		unsigned int	 crashes, deaths;
+		enum job_blame	 blame;
+		unsigned int	 crashes_then, deaths_then;
+		enum job_state	 state;
+	} cases[] = {
+		{ 0, 0, JOB_BLAMED,	1, 0,	JOB_PENDING },
+		{ 0, 0, JOB_INNOCENT,	0, 1,	JOB_PENDING },
+		{ 2, 0, JOB_BLAMED,	3, 0,	JOB_PENDING },
+		{ 0, 9, JOB_INNOCENT,	0, 10,	JOB_PENDING },
+		/* set aside, and it has happened again while it tidied up */
+		{ 3, 0, JOB_BLAMED,	4, 0,	JOB_FAILED },
+		{ 0, 10, JOB_INNOCENT,	0, 11,	JOB_FAILED },
+		{ 3, 0, JOB_INNOCENT,	3, 1,	JOB_FAILED },
+	};
+	unsigned int	 crashes, deaths;
+	size_t		 i;
 
 	(void)state;
-	for (i = 0; i < 100000; i++) {
-		seed = i * 2654435761U;
-		if ((wrong = schedule()) != NULL)
-			fail_msg("seed %u: %s", i, wrong);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		crashes = cases[i].crashes;
+		deaths = cases[i].deaths;
+		assert_int_equal(job_orphaned(&crashes, &deaths,
+		    cases[i].blame), cases[i].state);
+		assert_int_equal(crashes, cases[i].crashes_then);
+		assert_int_equal(deaths, cases[i].deaths_then);
 	}
+}
+
+/* ---- any schedule -------------------------------------------------------- */
+
+/* Schedules that ./check runs; MILLRACE_SCHEDULES says how many, and
+   MILLRACE_SEED the first. */
+#define SCHEDULES	100000
+#define THREADS		16
+
+struct share {
+	pthread_t	 thread;
+	uint32_t	 seed;		/* the next one, and then each... */
+	uint32_t	 step;
+	uint64_t	 left;		/* ...so many */
+	const char	*wrong;		/* of that seed */
+};
+
+static atomic_bool	 found;
+
+static void *
+run_share(void *arg)
+{
+	struct share	*s = arg;
+
+	for (; s->left > 0 && !found; s->left--, s->seed += s->step) {
+		if ((s->wrong = world_run(s->seed, NULL)) != NULL) {
+			found = true;
+			break;
+		}
+	}
+	return NULL;
+}
+
+static uint64_t
+setting(const char *name, uint64_t initial)
+{
+	const char	*text = getenv(name);
+
+	return text == NULL || *text == '\0' ? initial :
+	    strtoull(text, NULL, 10);
+}
+
+static unsigned int
+cores(void)
+{
+	long	 n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > THREADS ? THREADS : (unsigned int)n;
+}
+
+static void
+holds_on_any_schedule(void **state)
+{
+	struct share	 shares[THREADS];
+	uint64_t	 n = setting("MILLRACE_SCHEDULES", SCHEDULES);
+	uint32_t	 seed = (uint32_t)setting("MILLRACE_SEED", 1);
+	unsigned int	 i, ncores = cores();
+
+	(void)state;
+	for (i = 0; i < ncores; i++) {
+		shares[i] = (struct share){
+			.seed = seed + i, .step = ncores,
+			.left = (n + ncores - 1 - i) / ncores
+		};
+		assert_int_equal(pthread_create(&shares[i].thread, NULL,
+		    run_share, &shares[i]), 0);
+	}
+	for (i = 0; i < ncores; i++)
+		pthread_join(shares[i].thread, NULL);
+	for (i = 0; i < ncores; i++) {
+		if (shares[i].wrong == NULL)
+			continue;
+		world_run(shares[i].seed, stdout);
+		fail_msg("%s; again with MILLRACE_SEED=%u "
+		    "MILLRACE_SCHEDULES=1", shares[i].wrong, shares[i].seed);
+	}
+	print_message("# %llu schedules from seed %u\n",
+	    (unsigned long long)n, seed);
 }
 
 /* ---- ends of a stage ----------------------------------------------------- */
@@ -378,18 +568,44 @@ judges(void **state)
 static void
 pauses_longer_each_time(void **state)
 {
-	unsigned int	 n, least, most, before = 0;
+	static const struct {
+		unsigned int	 first, most, tries, least, greatest;
+	} cases[] = {
+		{ 2, 600, 1,	1, 2 },
+		{ 2, 600, 2,	2, 4 },
+		{ 2, 600, 5,	16, 32 },
+		{ 2, 600, 9,	256, 512 },
+		{ 2, 600, 10,	300, 600 },
+		{ 2, 600, 4000000000U, 300, 600 },
+		{ 10, 10, 7,	5, 10 },
+		{ 1, 5, 1,	1, 1 },
+		{ 1, 5, 3,	2, 4 },
+		{ 1, 5, 4,	3, 5 },
+		{ 0, 0, 3,	0, 0 },
+		{ 0, 60, 3,	0, 0 },
+		{ 4000000000U, 4000000000U, 9, 2000000000U, 4000000000U },
+	};
+	struct stage	 s;
+	uint32_t	 random;
+	unsigned int	 pause, least, greatest;
+	size_t		 i;
 
 	(void)state;
-	for (n = 1; n < 40; n++) {
-		least = engine_pause(n, 0);
-		most = engine_pause(n, least);	/* the greatest remainder */
-		assert_in_range(least, 1, ENGINE_PAUSE_S);
-		assert_true(engine_pause(n, UINT32_MAX) >= least);
-		assert_true(engine_pause(n, UINT32_MAX) <= 2 * least);
-		assert_true(least >= before);
-		assert_true(most <= ENGINE_PAUSE_S);
-		before = least;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		s = (struct stage){ .pause_s = cases[i].first,
+		    .pause_most_s = cases[i].most };
+		least = UINT_MAX;
+		greatest = 0;
+		for (random = 0; random < 2000; random++) {
+			pause = engine_pause(&s, cases[i].tries, random);
+			assert_in_range(pause, cases[i].least,
+			    cases[i].greatest);
+			least = pause < least ? pause : least;
+			greatest = pause > greatest ? pause : greatest;
+		}
+		assert_int_equal(least, cases[i].least);
+		if (cases[i].greatest < 2000)
+			assert_int_equal(greatest, cases[i].greatest);
 	}
 }
 
@@ -411,26 +627,30 @@ adds_up(void **state)
 		double		 stage, total;
 		unsigned int	 done, items;
 	} cases[] = {
-		{ 0, {{ 0, STAGE_ONCE, STEP_RUNNING, 0 }}, 1, 0, 0, 0, 0 },
-		{ 0, {{ 0, STAGE_ONCE, STEP_RUNNING, 50 }}, 1, 50, 10, 0, 0 },
-		{ 1, {{ 0, STAGE_ONCE, STEP_DONE, 0 },
-		    { 1, STAGE_EACH, STEP_DONE, 0 },
-		    { 1, STAGE_EACH, STEP_RUNNING, 50 },
-		    { 2, STAGE_ONCE, STEP_WAITING, 0 }}, 4, 75, 65, 1, 2 },
-		{ 2, {{ 0, STAGE_ONCE, STEP_DONE, 0 },
-		    { 1, STAGE_EACH, STEP_DONE, 0 },
-		    { 2, STAGE_ONCE, STEP_RUNNING, 10 }}, 3, 10, 82, 1, 1 },
+		{ 0, {{ 0, STEP_RUNNING, false, 0, 0, 0 }}, 1, 0, 0, 0, 0 },
+		{ 0, {{ 0, STEP_RUNNING, false, 50, 0, 0 }}, 1, 50, 10, 0, 0 },
+		{ 1, {{ 0, STEP_DONE, false, 0, 0, 0 },
+		    { 1, STEP_DONE, false, 0, 0, 0 },
+		    { 1, STEP_RUNNING, false, 50, 0, 0 },
+		    { 2, STEP_WAITING, false, 0, 0, 0 }}, 4, 75, 65, 1, 2 },
+		{ 2, {{ 0, STEP_DONE, false, 0, 0, 0 },
+		    { 1, STEP_DONE, false, 0, 0, 0 },
+		    { 2, STEP_RUNNING, false, 10, 0, 0 }}, 3, 10, 82, 1, 1 },
 		/* no items: nothing to do there */
-		{ 2, {{ 0, STAGE_ONCE, STEP_DONE, 0 },
-		    { 2, STAGE_ONCE, STEP_RUNNING, 50 }}, 2, 50, 90, 0, 0 },
+		{ 2, {{ 0, STEP_DONE, false, 0, 0, 0 },
+		    { 2, STEP_RUNNING, false, 50, 0, 0 }}, 2, 50, 90, 0, 0 },
 		/* a hundred is for the end alone */
-		{ 2, {{ 0, STAGE_ONCE, STEP_DONE, 0 },
-		    { 1, STAGE_EACH, STEP_DONE, 0 },
-		    { 2, STAGE_ONCE, STEP_DONE, 100 }}, 3, 100, 99.9, 1, 1 },
+		{ 2, {{ 0, STEP_DONE, false, 0, 0, 0 },
+		    { 1, STEP_DONE, false, 0, 0, 0 },
+		    { 2, STEP_DONE, false, 100, 0, 0 }}, 3, 100, 99.9, 1, 1 },
+		/* what has failed for good is no work any more */
+		{ 1, {{ 0, STEP_DONE, false, 0, 0, 0 },
+		    { 1, STEP_FAILED, false, 10, 3, 0 },
+		    { 1, STEP_WAITING, true, 50, 1, 0 }}, 3, 75, 65, 0, 2 },
 		/* items are known before they begin */
-		{ 0, {{ 0, STAGE_ONCE, STEP_DONE, 0 },
-		    { 1, STAGE_EACH, STEP_WAITING, 0 },
-		    { 1, STAGE_EACH, STEP_WAITING, 0 }}, 3, 100, 20, 0, 2 },
+		{ 0, {{ 0, STEP_DONE, false, 0, 0, 0 },
+		    { 1, STEP_WAITING, false, 0, 0, 0 },
+		    { 1, STEP_WAITING, false, 0, 0, 0 }}, 3, 100, 20, 0, 2 },
 	};
 	struct engine_progress	 out;
 	size_t			 i;
@@ -482,10 +702,15 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(decides),
-		cmocka_unit_test(counts_attempts),
+		cmocka_unit_test(counts_tries),
 		cmocka_unit_test(goes_on_where_it_was),
+		cmocka_unit_test(knows_what_has_failed),
+		cmocka_unit_test(sets_aside),
+		cmocka_unit_test(takes_steps_in),
 		cmocka_unit_test(owes_nothing),
-		cmocka_unit_test(holds_in_any_order),
+		cmocka_unit_test(leads_where_it_says),
+		cmocka_unit_test(outlives_daemons),
+		cmocka_unit_test(holds_on_any_schedule),
 		cmocka_unit_test(judges),
 		cmocka_unit_test(pauses_longer_each_time),
 		cmocka_unit_test(adds_up),
