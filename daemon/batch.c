@@ -66,10 +66,10 @@ struct letter {
 	char		*details;
 };
 
-/* A step as it is now, that waits to be written. */
+/* A step as it is now, that waits to be written.  The texts are ours. */
 struct mark {
 	RB_ENTRY(mark)	 entry;
-	struct step	 step;
+	struct step_now	 step;
 };
 RB_HEAD(marks, mark);
 
@@ -204,6 +204,14 @@ drop_plans(struct outbox *o, size_t n)
 }
 
 static void
+free_mark(struct mark *m)
+{
+	free_text(m->step.item);
+	free_text(m->step.output);
+	free(m);
+}
+
+static void
 drop_marks(struct outbox *o, size_t n)
 {
 	struct mark	*m;
@@ -211,7 +219,7 @@ drop_marks(struct outbox *o, size_t n)
 	for (; n > 0; n--, o->nmarks--) {
 		m = RB_MIN(marks, &o->marks);
 		RB_REMOVE(marks, &o->marks, m);
-		free(m);
+		free_mark(m);
 	}
 }
 
@@ -302,13 +310,21 @@ outbox_step(struct outbox *o, const struct step *step)
 {
 	struct mark	*m = xcalloc(1, sizeof(*m)), *before;
 
-	m->step = *step;
-	if ((before = RB_INSERT(marks, &o->marks, m)) == NULL) {
-		o->nmarks++;
-		return;
+	m->step = (struct step_now){
+		.position = step->position, .item = xstrdup(step->item),
+		.state = step->state, .percent = step->percent,
+		.attempt = step->attempt, .failures = step->failures,
+		.crashes = step->crashes, .token = step->token,
+		.exit_status = step->exit_status,
+		.output = xstrdup(step->output)
+	};
+	if ((before = RB_FIND(marks, &o->marks, m)) != NULL) {
+		RB_REMOVE(marks, &o->marks, before);
+		free_mark(before);
+		o->nmarks--;
 	}
-	before->step = *step;
-	free(m);
+	RB_INSERT(marks, &o->marks, m);
+	o->nmarks++;
 }
 
 bool
@@ -318,7 +334,7 @@ outbox_waits(const struct outbox *o, unsigned int position, const char *item)
 	struct mark	 key;
 
 	key.step.position = position;
-	strlcpy(key.step.item, item, sizeof(key.step.item));
+	key.step.item = item;
 	return o->nplans > 0 || o->forgets ||
 	    RB_FIND(marks, &marks, &key) != NULL;
 }

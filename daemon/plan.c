@@ -61,10 +61,13 @@ insert(struct plan *plan, unsigned int position, const char *item,
 	struct part	*p = xcalloc(1, sizeof(*p));
 	size_t		 i, at = plan_end(plan, position);
 
-	plan->states = xreallocarray(plan->states, plan->n + 1,
-	    sizeof(*plan->states));
-	plan->parts = xreallocarray(plan->parts, plan->n + 1,
-	    sizeof(*plan->parts));
+	if (plan->n == plan->room) {
+		plan->room = plan->room == 0 ? 16 : plan->room * 2;
+		plan->states = xreallocarray(plan->states, plan->room,
+		    sizeof(*plan->states));
+		plan->parts = xreallocarray(plan->parts, plan->room,
+		    sizeof(*plan->parts));
+	}
 	memmove(plan->states + at + 1, plan->states + at,
 	    (plan->n - at) * sizeof(*plan->states));
 	memmove(plan->parts + at + 1, plan->parts + at,
@@ -95,7 +98,8 @@ announce(const struct plan *plan, const struct part *p, struct outbox *outbox)
 }
 
 bool
-plan_fits(const struct pipeline *pipeline, const struct step *steps, size_t n)
+plan_fits(const struct pipeline *pipeline, const struct step_brief *steps,
+    size_t n)
 {
 	const struct stage	*s;
 	size_t			 i;
@@ -112,7 +116,7 @@ plan_fits(const struct pipeline *pipeline, const struct step *steps, size_t n)
 }
 
 void
-plan_take(struct plan *plan, const struct step *steps, size_t n,
+plan_take(struct plan *plan, const struct step_brief *steps, size_t n,
     struct outbox *outbox)
 {
 	struct engine_step	*state;
@@ -143,17 +147,53 @@ plan_take(struct plan *plan, const struct step *steps, size_t n,
 	}
 }
 
-static bool
-has_item(const struct plan *plan, unsigned int position, const char *item)
-{
-	size_t	 i;
+/* A name of an item: the ones that are there come first, then as they were
+   said. */
+struct named {
+	const char	*name;
+	size_t		 order;
+};
 
-	for (i = plan_end(plan, position); i > 0 &&
-	    plan->states[i - 1].position == position; i--) {
-		if (strcmp(plan->parts[i - 1]->item, item) == 0)
-			return true;
+static int
+by_name(const void *a, const void *b)
+{
+	const struct named	*na = a, *nb = b;
+	int			 cmp = strcmp(na->name, nb->name);
+
+	if (cmp != 0)
+		return cmp;
+	return na->order < nb->order ? -1 : na->order > nb->order;
+}
+
+/*
+ * Which of the items that were said are new, each once: a flag for each, to be
+ * freed.  There may be thousands, so none is compared with all others.
+ */
+static bool *
+which_are_new(const struct plan *plan, unsigned int position,
+    const struct said *said)
+{
+	size_t		 end = plan_end(plan, position), begin = end, i, n;
+	struct named	*all;
+	bool		*new = xcalloc(said->nitems, sizeof(*new));
+
+	while (begin > 0 && plan->states[begin - 1].position == position)
+		begin--;
+	n = end - begin + said->nitems;
+	all = xcalloc(n, sizeof(*all));
+	for (i = 0; i < n; i++) {
+		all[i].order = i;
+		all[i].name = i < end - begin ? plan->parts[begin + i]->item :
+		    said->items[i - (end - begin)].name;
 	}
-	return false;
+	qsort(all, n, sizeof(*all), by_name);
+	for (i = 0; i < n; i++) {
+		if (all[i].order >= end - begin && (i == 0 ||
+		    strcmp(all[i - 1].name, all[i].name) != 0))
+			new[all[i].order - (end - begin)] = true;
+	}
+	free(all);
+	return new;
 }
 
 int
@@ -161,6 +201,8 @@ plan_items(struct plan *plan, unsigned int position, const struct said *said,
     struct outbox *outbox)
 {
 	const struct said_item	*item;
+	bool			*new;
+	size_t			 i;
 
 	if (said->nitems == 0)
 		return 0;
@@ -168,11 +210,14 @@ plan_items(struct plan *plan, unsigned int position, const struct said *said,
 		if (++position == plan->pipeline->nstages)
 			return -1;
 	} while (plan->pipeline->stages[position].kind != STAGE_EACH);
-	for (item = said->items; item < said->items + said->nitems; item++) {
-		if (!has_item(plan, position, item->name))
+	new = which_are_new(plan, position, said);
+	for (i = 0; i < said->nitems; i++) {
+		item = &said->items[i];
+		if (new[i])
 			announce(plan, insert(plan, position, item->name,
 			    item->args), outbox);
 	}
+	free(new);
 	return 0;
 }
 
@@ -190,5 +235,5 @@ plan_clear(struct plan *plan)
 	free(plan->states);
 	plan->parts = NULL;
 	plan->states = NULL;
-	plan->n = 0;
+	plan->n = plan->room = 0;
 }

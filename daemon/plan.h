@@ -35,7 +35,7 @@ struct plan {
 	uint64_t	 token;		/* of this attempt */
 	struct engine_step *states;
 	struct part	**parts;
-	size_t		 n;
+	size_t		 n, room;	/* of both */
 };
 
 /*
@@ -49,8 +49,9 @@ struct plan {
  * plan_row	A step as a row.
  * plan_end	Index behind the last step of POSITION, or where it would be.
  */
-bool	plan_fits(const struct pipeline *, const struct step *, size_t n);
-void	plan_take(struct plan *, const struct step *, size_t n,
+bool	plan_fits(const struct pipeline *, const struct step_brief *,
+	    size_t n);
+void	plan_take(struct plan *, const struct step_brief *, size_t n,
 	    struct outbox *);
 int	plan_items(struct plan *, unsigned int position, const struct said *,
 	    struct outbox *);

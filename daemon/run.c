@@ -548,7 +548,7 @@ log_end(const struct part *p, const struct said *said,
 		    "its protocol", p->run->id, name_of(p), said->rubbish);
 }
 
-/* When a step is tried again: after a pause, unless its program knows better. */
+/* It is tried again after a pause, of which its program may know more. */
 static void
 put_off(struct part *p, unsigned int retry_s, const char *why)
 {
@@ -960,21 +960,21 @@ handle(struct run *r, enum engine_event event)
  * not ended, are ours again before anything starts.  How many, or -1.
  */
 static int
-load_steps(struct run *r, struct step **steps)
+load_steps(struct run *r, struct step_brief **steps)
 {
 	struct lent_job	 job = { r->job.id, r->job.token };
 	int		 i, n;
 
-	n = step_brief(r->all->tools.db, &r->job.id, steps);
+	n = step_briefs(r->all->tools.db, &r->job.id, steps);
 	for (i = 0; i < n && (*steps)[i].token == 0; i++)
 		continue;
 	if (i >= n)
 		return n;
-	free(*steps);
+	step_briefs_free(*steps, (size_t)n);
 	*steps = NULL;
 	if (lent_regain(r->all->tools.db, &job) == -1)
 		return -1;
-	return step_brief(r->all->tools.db, &r->job.id, steps);
+	return step_briefs(r->all->tools.db, &r->job.id, steps);
 }
 
 /* What the database knows of the job.  0, or -1 while it is away. */
@@ -983,8 +983,9 @@ load(struct run *r)
 {
 	static const struct uuid zero;
 	struct db	*db = r->all->tools.db;
-	struct step	*steps = NULL;
+	struct step_brief *steps = NULL;
 	char		*details = NULL;
+	bool		 fits;
 	int		 n = -1, rc = -1;
 
 	free(r->params);
@@ -1011,13 +1012,13 @@ load(struct run *r)
 	r->plan.pipeline = r->pipeline;
 	r->plan.run = r;
 	r->plan.token = r->job.token;
-	if (!plan_fits(r->pipeline, steps, (size_t)n)) {
+	fits = plan_fits(r->pipeline, steps, (size_t)n);
+	if (!fits) {
 		log_info("job %s: its pipeline has changed: it starts anew",
 		    r->id);
 		outbox_forget(r->outbox);
-		n = 0;
 	}
-	plan_take(&r->plan, steps, (size_t)n, r->outbox);
+	plan_take(&r->plan, steps, fits ? (size_t)n : 0, r->outbox);
 	rc = inherit(r);
 	r->loaded = rc == 0;
 	if (rc == -1) {
@@ -1026,7 +1027,7 @@ load(struct run *r)
 		plan_clear(&r->plan);
 	}
 out:
-	free(steps);
+	step_briefs_free(steps, n > 0 ? (size_t)n : 0);
 	free(details);
 	return rc;
 }

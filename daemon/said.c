@@ -17,8 +17,9 @@
 /* How deep a detail may be nested. */
 #define DEPTH	16
 
-/* Longest name of an item, and of a detail. */
+/* Longest name of an item, what is behind it, and name of a detail. */
 #define NAME	255
+#define ARGS	1023
 #define KEY	63
 
 static bool
@@ -58,14 +59,17 @@ static bool
 item(struct said *s, const struct report *r)
 {
 	struct said_item	*one;
+	char			 args[ARGS + 1];
 
 	if (s->nitems == SAID_ITEMS || strlen(r->name) > NAME)
 		return rubbish(s);
 	s->items = xreallocarray(s->items, s->nitems + 1, sizeof(*s->items));
 	one = &s->items[s->nitems++];
 	one->name = xstrdup(r->name);
-	one->args = xstrdup(r->text);
-	return false;
+	/* As the database will have it, so that it is always the same. */
+	set(args, r->text, sizeof(args));
+	one->args = xstrdup(args);
+	return strlen(r->text) > ARGS ? rubbish(s) : false;
 }
 
 static bool

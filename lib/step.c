@@ -82,7 +82,7 @@ step_plan(struct db *db, const struct uuid *job, const struct step_new *steps,
 }
 
 int
-step_save(struct db *db, const struct uuid *job, const struct step *step)
+step_save(struct db *db, const struct uuid *job, const struct step_now *step)
 {
 	static const char	 sql[] =
 	    "UPDATE step SET started_at = IF(attempt <> ?, NOW(3),"
@@ -137,18 +137,14 @@ step_forget(struct db *db, const struct uuid *job)
 	return db_exec(db, sql, "I", job) == -1 ? -1 : 0;
 }
 
-/* What is read of a step, but for its output. */
-#define COLUMNS \
-	"SELECT position, stage, item, args, state, percent, attempt," \
-	" failures, crashes, COALESCE(token, 0), started_at, ended_at," \
-	" exit_status, "
-#define OF_JOB \
-	" FROM step WHERE job_id = ? ORDER BY position, item"
-
-static int
-list(struct db *db, const char *sql, const struct uuid *job,
-    struct step **steps)
+int
+step_list(struct db *db, const struct uuid *job, struct step **steps)
 {
+	static const char	 sql[] =
+	    "SELECT position, stage, item, args, state, percent, attempt,"
+	    " failures, crashes, COALESCE(token, 0), started_at, ended_at,"
+	    " exit_status, output FROM step"
+	    " WHERE job_id = ? ORDER BY position, item";
 	struct db_rows		*rows;
 	struct step		*s;
 	size_t			 n = 0, room = 0;
@@ -182,13 +178,49 @@ list(struct db *db, const char *sql, const struct uuid *job,
 }
 
 int
-step_list(struct db *db, const struct uuid *job, struct step **steps)
+step_briefs(struct db *db, const struct uuid *job, struct step_brief **steps)
 {
-	return list(db, COLUMNS "output" OF_JOB, job, steps);
+	static const char	 sql[] =
+	    "SELECT position, stage, item, args, state, percent, attempt,"
+	    " failures, crashes, COALESCE(token, 0) FROM step"
+	    " WHERE job_id = ? ORDER BY position, item";
+	struct db_rows		*rows;
+	size_t			 n = 0, room = 0;
+
+	*steps = NULL;
+	if ((rows = db_query(db, sql, "I", job)) == NULL)
+		return -1;
+	for (; db_next(rows); n++) {
+		if (n == room) {
+			room = room == 0 ? 16 : room * 2;
+			*steps = xreallocarray(*steps, room, sizeof(**steps));
+		}
+		(*steps)[n] = (struct step_brief){
+			.position = (unsigned int)db_u64(rows, 0),
+			.stage = xstrdup(db_str(rows, 1)),
+			.item = xstrdup(db_str(rows, 2)),
+			.args = xstrdup(db_str(rows, 3)),
+			.state = step_state_parse(db_str(rows, 4)),
+			.percent = db_double(rows, 5),
+			.attempt = (unsigned int)db_u64(rows, 6),
+			.failures = (unsigned int)db_u64(rows, 7),
+			.crashes = (unsigned int)db_u64(rows, 8),
+			.token = db_u64(rows, 9)
+		};
+	}
+	db_rows_free(rows);
+	return (int)n;
 }
 
-int
-step_brief(struct db *db, const struct uuid *job, struct step **steps)
+void
+step_briefs_free(struct step_brief *steps, size_t n)
 {
-	return list(db, COLUMNS "''" OF_JOB, job, steps);
+	size_t	 i;
+
+	for (i = 0; i < n; i++) {
+		free(steps[i].stage);
+		free(steps[i].item);
+		free(steps[i].args);
+	}
+	free(steps);
 }

@@ -36,6 +36,28 @@ struct step_new {
 	const char	*stage, *item, *args;
 };
 
+/* What is to be stored of one.  The texts are the caller's. */
+struct step_now {
+	unsigned int	 position;
+	const char	*item;
+	enum step_state	 state;
+	double		 percent;
+	unsigned int	 attempt, failures, crashes;
+	uint64_t	 token;
+	int		 exit_status;
+	const char	*output;
+};
+
+/* What matters to who goes on with a job: there may be thousands. */
+struct step_brief {
+	unsigned int	 position;
+	char		*stage, *item, *args;
+	enum step_state	 state;
+	double		 percent;
+	unsigned int	 attempt, failures, crashes;
+	uint64_t	 token;
+};
+
 /* Words for a state; step_state_parse takes any other for STEP_FAILED. */
 const char	*step_state_name(enum step_state);
 enum step_state	 step_state_parse(const char *);
@@ -57,7 +79,7 @@ enum step_state	 step_state_parse(const char *);
  */
 int	step_plan(struct db *, const struct uuid *job, const struct step_new *,
 	    size_t n);
-int	step_save(struct db *, const struct uuid *job, const struct step *);
+int	step_save(struct db *, const struct uuid *job, const struct step_now *);
 int	step_reset(struct db *, const struct uuid *job, unsigned int position,
 	    unsigned int keep);
 int	step_resume(struct db *, const struct uuid *job, unsigned int position);
@@ -66,9 +88,11 @@ int	step_forget(struct db *, const struct uuid *job);
 /*
  * step_list	All steps of a job, in order; *STEPS is to be freed.
  *		How many, or -1.
- * step_brief	The same without their output: there may be thousands.
+ * step_briefs	The same in brief; to be freed by step_briefs_free.
  */
 int	step_list(struct db *, const struct uuid *job, struct step **steps);
-int	step_brief(struct db *, const struct uuid *job, struct step **steps);
+int	step_briefs(struct db *, const struct uuid *job,
+	    struct step_brief **steps);
+void	step_briefs_free(struct step_brief *, size_t n);
 
 #endif
