@@ -339,13 +339,26 @@ open_sockets(struct stack *s)
 
 /* ---- a program's life --------------------------------------------------- */
 
+/* Where a program writes to: it is there when the next one is started. */
+static int
+open_log(const char *name)
+{
+	char	 path[512];
+	int	 fd;
+
+	snprintf(path, sizeof(path), "log/%s", name);
+	if ((fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+	    0640)) == -1)
+		log_warn("%s", path);
+	return fd;
+}
+
 /* The child: everything here ends in the program or in exit. */
 static void
-become(struct program *p, pid_t parent)
+become(struct program *p, int out, pid_t parent)
 {
-	char		 path[512];
 	sigset_t	 none;
-	int		 in, out;
+	int		 in;
 
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -354,8 +367,6 @@ become(struct program *p, pid_t parent)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 
-	snprintf(path, sizeof(path), "log/%s", p->name);
-	out = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	in = p->fd != -1 ? p->fd : open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (in == -1 || out == -1 || dup2(in, 0) == -1 ||
 	    dup2(out, 1) == -1 || dup2(out, 2) == -1)
@@ -369,8 +380,13 @@ static void
 start(struct program *p)
 {
 	pid_t	 parent = getpid();
+	int	 out = open_log(p->name);
 
-	if ((p->pid = fork()) == -1) {
+	if ((p->pid = fork()) == 0)
+		become(p, out, parent);
+	if (out != -1)
+		close(out);
+	if (p->pid == -1) {
 		/* This host has too many processes now, not for ever. */
 		log_warn("%s: fork", p->name);
 		p->pid = 0;
@@ -379,8 +395,6 @@ start(struct program *p)
 		    p);
 		return;
 	}
-	if (p->pid == 0)
-		become(p, parent);
 	setpgid(p->pid, p->pid);	/* both sides: whoever comes first */
 	p->since = loop_now();
 	p->state = RUNNING;
