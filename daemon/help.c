@@ -76,6 +76,7 @@ struct aid {
 	struct json_object *details;	/* facts, of this item alone */
 	double		 written;	/* percent */
 	bool		 begun;
+	bool		 noted;		/* that, in the database */
 	bool		 told;		/* to end */
 	bool		 lost;		/* it is not ours: write nothing */
 	bool		 returned;	/* else it has ended */
@@ -379,6 +380,7 @@ start(struct aid *a)
 	j->waiting--;
 	j->running++;
 	h->running++;
+	flush_soon(h);
 	return 0;
 }
 
@@ -686,6 +688,14 @@ help_look(struct help *h, uint64_t self, size_t slots)
 
 /* ---- writing ------------------------------------------------------------- */
 
+/* What runs is told of when a flush comes anyway, or a look. */
+static bool
+has_news(const struct aid *a)
+{
+	return !a->lost && (a->state == AID_OVER || (a->state == AID_RUNS &&
+	    (!a->noted || a->step.percent > a->written)));
+}
+
 /* One of them, in the transaction at hand. */
 static int
 write_aid(struct db *db, struct aid *a)
@@ -693,13 +703,10 @@ write_aid(struct db *db, struct aid *a)
 	const struct helped	*j = a->job;
 	uint64_t		 self = j->all->self;
 
-	if (a->lost)
+	if (!has_news(a))
 		return 0;
 	if (a->state == AID_RUNS)
-		return a->step.percent <= a->written ? 0 :
-		    lent_percent(db, self, &j->lent, &a->step);
-	if (a->state != AID_OVER)
-		return 0;
+		return lent_working(db, self, &j->lent, &a->step);
 	if (a->returned)
 		return lent_return(db, self, &j->lent, &a->step,
 		    a->begun ? LENT_BEGUN : LENT_NOT_BEGUN);
@@ -727,8 +734,10 @@ written(struct aid *a)
 {
 	if (a->state == AID_OVER)
 		forget_aid(a);
-	else
+	else if (a->state == AID_RUNS) {
 		a->written = a->step.percent;
+		a->noted = true;
+	}
 }
 
 /* The database does not take what it said: say less. */
@@ -791,19 +800,26 @@ write_now(struct help *h)
 	return 0;
 }
 
+/* Anything that is to be written, or just an end. */
 static bool
-has_ends(const struct help *h)
+any(const struct help *h, bool (*is)(const struct aid *))
 {
 	const struct helped	*j;
 	const struct aid	*a;
 
 	TAILQ_FOREACH(j, &h->jobs, entry) {
 		TAILQ_FOREACH(a, &j->aids, entry) {
-			if (a->state == AID_OVER)
+			if (is(a))
 				return true;
 		}
 	}
 	return false;
+}
+
+static bool
+is_over(const struct aid *a)
+{
+	return a->state == AID_OVER;
 }
 
 static void
@@ -816,7 +832,7 @@ flush(void *arg)
 	h->flush = NULL;
 	if (h->self == 0)
 		return;
-	if (write_now(h) == -1) {
+	if (any(h, has_news) && write_now(h) == -1) {
 		h->away_ms = h->away_ms == 0 ? FLUSH_MOST_MS : h->away_ms * 2;
 		if (h->away_ms > AWAY_MOST_MS)
 			h->away_ms = AWAY_MOST_MS;
@@ -830,7 +846,7 @@ flush(void *arg)
 		h->pause_ms = FLUSH_LEAST_MS;
 	if (h->pause_ms > FLUSH_MOST_MS)
 		h->pause_ms = FLUSH_MOST_MS;
-	if (has_ends(h))
+	if (any(h, is_over))
 		flush_soon(h);
 	/* Before what was taken runs out. */
 	TAILQ_FOREACH(j, &h->jobs, entry) {

@@ -34,6 +34,9 @@
 /* What is left of a lease when it is taken for over, ms: time to kill. */
 #define MARGIN_MS	1000
 
+/* Between two renewals, where one only tells that there is room again, ms. */
+#define ROOM_MS		1000
+
 /* Other daemons, at most. */
 #define DAEMONS		256
 
@@ -52,7 +55,7 @@ struct lease {
 	char		 instance[256];
 	int		 locks;		/* STORAGE/run/daemons, see lock() */
 	uint64_t	 until;		/* it is good, with its margin */
-	uint64_t	 renew_at;
+	uint64_t	 renew_at, renewed_at;
 	struct seen	 others[DAEMONS];
 	size_t		 n;
 };
@@ -188,6 +191,14 @@ lease_join(struct lease *l)
 	return NULL;
 }
 
+/* That there are free slots again is told soon, to those who lend items. */
+static bool
+is_due(const struct lease *l, size_t running, uint64_t now)
+{
+	return now >= l->renew_at || (l->self.running >= l->self.slots &&
+	    running < l->self.slots && now >= l->renewed_at + ROOM_MS);
+}
+
 const char *
 lease_renew(struct lease *l, size_t running)
 {
@@ -196,12 +207,14 @@ lease_renew(struct lease *l, size_t running)
 	/* None that is over is renewed. */
 	if (sent >= l->until)
 		return "the lease could not be renewed";
-	if (sent < l->renew_at)
+	if (!is_due(l, running, sent))
 		return NULL;
 	switch (daemon_renew(l->db, l->self.id, l->conf->lease_s,
 	    (unsigned int)running)) {
 	case 1:
 		trust(l, sent);
+		l->self.running = (unsigned int)running;
+		l->renewed_at = sent;
 		break;
 	case 0:
 		return "this daemon was taken for dead";

@@ -22,7 +22,7 @@ struct lease;
  * lease_new	Fatal when the file of locks cannot be opened.
  * lease_id	Of this daemon in the database; 0: there is no lease.
  * lease_join	Try to get one.  NULL: it is there; else why not.
- * lease_renew	When it is time to, saying that so many jobs are RUNNING.
+ * lease_renew	When it is time to, saying that so many slots are RUNNING.
  *		NULL, or why there is no lease any more: see lease_lost.
  * lease_lost	Others may have our jobs from now on.  The next lease_join
  *		takes back, counted as nothing, what nobody took meanwhile.

@@ -21,6 +21,9 @@
 #include "job.h"
 #include "log.h"
 
+/* As often may an item be lost before it was begun, for all one knows. */
+#define LOSSES	10
+
 /* ---- statements that name items ------------------------------------------ */
 
 /* The values of one: some of its own, then a job and a position, then items. */
@@ -387,7 +390,7 @@ lent_take(struct db *db, uint64_t helper, const struct lent_job *job,
 {
 	static const char	 take[] =
 	    "UPDATE step FORCE INDEX (PRIMARY) SET open = NULL, helper = ?,"
-	    " state = 'running', attempt = attempt + 1, started_at = NOW(3)"
+	    " state = 'running', attempt = attempt + 1, started_at = NULL"
 	    " WHERE open = 1 AND token = ? AND";
 	static const char	 got[] =
 	    "SELECT item FROM step FORCE INDEX (PRIMARY)"
@@ -422,11 +425,12 @@ lent_take(struct db *db, uint64_t helper, const struct lent_job *job,
 	(job)->token
 
 int
-lent_percent(struct db *db, uint64_t helper, const struct lent_job *job,
+lent_working(struct db *db, uint64_t helper, const struct lent_job *job,
     const struct step *step)
 {
 	static const char	 sql[] =
-	    "UPDATE step FORCE INDEX (PRIMARY) SET percent = ?" HELD;
+	    "UPDATE step FORCE INDEX (PRIMARY) SET percent = ?,"
+	    " started_at = COALESCE(started_at, NOW(3))" HELD;
 
 	return (int)db_exec(db, sql, "d" HELD_TYPES, step->percent,
 	    HELD_VALUES(helper, job, step));
@@ -438,8 +442,8 @@ lent_end(struct db *db, uint64_t helper, const struct lent_job *job,
 {
 	static const char	 sql[] =
 	    "UPDATE step FORCE INDEX (PRIMARY) SET state = ?, percent = ?,"
-	    " ended_at = NOW(3), exit_status = NULLIF(?, -1), output = ?,"
-	    " said = ?" HELD;
+	    " started_at = COALESCE(started_at, NOW(3)), ended_at = NOW(3),"
+	    " exit_status = NULLIF(?, -1), output = ?, said = ?" HELD;
 
 	return (int)db_exec(db, sql, "sdiss" HELD_TYPES,
 	    step_state_name(step->state), step->percent,
@@ -505,10 +509,15 @@ lent_release(struct db *db, uint64_t helper)
 int
 lent_lost(struct db *db, uint64_t helper)
 {
-	static const char	 sql[] =
+	static const char	 begun[] =
 	    "UPDATE step FORCE INDEX (of_helper) SET state = 'failed',"
 	    " ended_at = NOW(3), open = NULL, said = NULL"
-	    " WHERE helper = ? AND state = 'running'";
+	    " WHERE helper = ? AND state = 'running'"
+	    " AND (started_at IS NOT NULL OR attempt >= ?)";
+	int64_t			 crashed, others;
 
-	return (int)db_exec(db, sql, "u", helper);
+	crashed = db_exec(db, begun, "uu", helper, (uint64_t)LOSSES);
+	if (crashed == -1 || (others = lent_release(db, helper)) == -1)
+		return -1;
+	return (int)(crashed + others);
 }

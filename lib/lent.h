@@ -85,14 +85,16 @@ int	lent_regain(struct db *, const struct lent_job *);
  * lent_take	Take N of them, of one position.  Those that were got come
  *		first in STEPS, how many is returned; -1: perhaps some are held,
  *		and nobody knows it: lent_held tells.
- * lent_percent	How far a held one is.
+ * lent_working	A held one was begun, and so far it is.
  * lent_end	STEP, of which state, exit_status and output count, has ended;
  *		SAID is for the lender.
  * lent_return	A held one is given back; begun or not.
  *		These three: 1; 0: it was not held (any more); -1.
  * lent_held	Tell TO(ARG) of all that is held.  0 or -1.
  * lent_release	All that HELPER holds is given back: how many, or -1.
- * lent_lost	The same for one that is dead: they have ended in a crash.
+ * lent_lost	The same for one that is dead: those that it has begun, as far
+ *		as is known, have ended in a crash, and so has what was lost
+ *		ten times.  Inside the caller's transaction.
  */
 struct lent_held {
 	struct lent_job	 job;
@@ -108,7 +110,7 @@ int	lent_open(struct db *, const struct lent_job *, struct step *,
 	    size_t n);
 int	lent_take(struct db *, uint64_t helper, const struct lent_job *,
 	    struct step *steps, size_t n);
-int	lent_percent(struct db *, uint64_t helper, const struct lent_job *,
+int	lent_working(struct db *, uint64_t helper, const struct lent_job *,
 	    const struct step *);
 int	lent_end(struct db *, uint64_t helper, const struct lent_job *,
 	    const struct step *, const char *said);

@@ -26,6 +26,12 @@ stage	split	5	60s	split
 each	work	90	60s	work 0.2
 stage	join	5	60s	join
 EOT
+    ->pipeline('kept', <<'EOT')
+option	items	number 10 1 20000
+stage	split	5	60s	split
+each	work	90	60s	kept=yes work-on 0.003
+stage	join	5	60s	join
+EOT
     ->pipeline('named', <<'EOT')
 option	items	number 10 1 20000
 stage	split	5	60s	split
@@ -51,6 +57,29 @@ echo "$MILLRACE_ITEM $(uname -n)" >> tries
 sleep "$1"
 echo "$MILLRACE_ITEM_ARGS" > "out/$MILLRACE_ITEM.part"
 mv "out/$MILLRACE_ITEM.part" "out/$MILLRACE_ITEM"
+EOT
+    ->stage('work-on', <<'EOT')
+#!/usr/bin/perl
+# The same, for one item after the other.
+use strict;
+use warnings;
+use Fcntl qw(:flock);
+use POSIX qw(uname);
+my $host = (uname)[1];
+open my $report, '>&=', 3 or die;
+sub add { open my $f, '>>', $_[0] or die; syswrite $f, "$_[1]\n" }
+while (my $line = <STDIN>) {
+	my ($item, $args) = $line =~ /^(\S+) (.*)/ or die;
+	open my $lock, '>', "lock/$item" or die;
+	flock $lock, LOCK_EX | LOCK_NB or add('overlaps', $item);
+	add('tries', "$item $host");
+	select undef, undef, undef, $ARGV[0];
+	unlink "out/$item.part";
+	add("out/$item.part", $args);
+	rename "out/$item.part", "out/$item" or die;
+	close $lock;
+	syswrite $report, "done\n";
+}
 EOT
     ->stage('join', <<'EOT')
 #!/bin/sh
@@ -139,6 +168,9 @@ sub programs {
 	    glob '/proc/[0-9]*';
 }
 
+# Whether the others know that all daemons have room.
+sub rested { !$rig->sql('SELECT 1 FROM daemon WHERE running > 0') }
+
 # The daemon that has the job, and one that helps with it.
 sub names_of {
 	my ($job) = @_;
@@ -184,6 +216,22 @@ my ($last) = $rig->sql("SELECT items_done, items_total FROM event WHERE $of" .
     ' AND items_total > 0 ORDER BY seq DESC LIMIT 1', $job, '-', '');
 is_deeply($last, [ 2000, 2000 ], 'clients saw all of them done');
 
+# ---- programs that are kept ----------------------------------------------------
+
+$job = submit('kept', 10_000);
+is(ended($job)->{status}, 'completed', '10,000 items, by kept programs');
+$d = details($job);
+is($d->{made}, 10_000, 'each is done');
+is($d->{right}, 10_000, 'with its arguments');
+is($d->{twice}, 0, 'and none twice');
+@part = values %{ $d->{hosts} };
+my ($took_s) = map { $_->[0] } $rig->sql('SELECT TIMESTAMPDIFF(MICROSECOND,' .
+    " MIN(at), MAX(at)) / 1e6 FROM event WHERE $of AND stage = ?",
+    $job, '-', '', 'work');
+diag(sprintf '10,000 items: %.1f s, parts: %s', $took_s, "@part");
+is(@part, 3, 'all daemons had a part');
+cmp_ok($_, '>=', 500, 'a fair one') for @part;
+
 # ---- what items leave behind ------------------------------------------------
 
 $job = submit('named', 60);
@@ -225,22 +273,23 @@ EOT
 $rig->stage('true', "#!/bin/sh\n");
 $rig->kill('HUP', $_) for qw(millraced upload status), @hosts;
 $rig->wait_for(sub {
-	!grep { $rig->log($_) !~ /reload: 7 pipelines/ } 'millraced', @hosts
+	!grep { $rig->log($_) !~ /reload: 8 pipelines/ } 'millraced', @hosts
 }, 20, 'all have read the pipelines');
 $rig->wait_for(sub { eval { submit('fail-20', 1) } }, 20, 'and are asked');
 
 for (
-	[ 'fail-finish', 'failed',    90 ],
-	[ 'fail-5',	 'failed',    90 ],
-	[ 'fail-20',	 'completed', 90 ],
+	[ 'fail-finish', 'failed',    180 ],
+	[ 'fail-5',	 'failed',    180 ],
+	[ 'fail-20',	 'completed', 180 ],
 ) {
 	my ($pipeline, $status, $done) = @$_;
-	my $job = submit($pipeline, 100);
+	$rig->wait_for(sub { rested() }, 20, 'the others have room');
+	my $job = submit($pipeline, 200);
 	$rig->wait_for(sub { held($job) > 0 }, 60, "$pipeline: others help");
 	is(ended($job)->{status}, $status, "$pipeline: $status");
 	is(items($job, 'state = ?', 'done'), $done,
 	    "$pipeline: its neighbours are done");
-	is(items($job, 'state = ?', 'failed'), 100 - $done,
+	is(items($job, 'state = ?', 'failed'), 200 - $done,
 	    "$pipeline: the bad ones have failed");
 }
 $job = submit('fail-stop', 400);
@@ -324,7 +373,8 @@ my (@jobs, $kills);
 for (1 .. $rounds) {
 	my $open = grep { $rig->job($_, as => $ana)->{status} !~
 	    /^(completed|failed)$/ } @jobs;
-	push @jobs, submit('many', 150) for $open + 1 .. 3;
+	push @jobs, submit(@jobs % 2 ? 'kept' : 'many', 150)
+	    for $open + 1 .. 3;
 	select undef, undef, undef, 0.2 + rand 1;
 	my $name = ('millraced', @hosts)[rand 3];
 	$rig->kill('KILL', $name) if $rig->pid($name);
