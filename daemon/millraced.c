@@ -623,7 +623,7 @@ open_engine(struct millraced *d)
 	d->db = db_open(d->conf, "millraced");
 	d->lease = lease_new(d->conf, d->db);
 	d->batch = batch_new(d->loop, d->db);
-	d->sweep = sweep_new(d->loop, d->db, d->conf);
+	d->sweep = sweep_new(d->conf);
 	d->tasks = tasks_new(d->conf, d->sandbox);
 	tools = (struct runs_tools){
 		.loop = d->loop, .db = d->db, .batch = d->batch,

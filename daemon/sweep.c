@@ -1,21 +1,23 @@
 /*
  * Remove what nobody needs any more.
  *
- * A sweep is a list of chores, done one after the other in short turns.  Each
- * asks the database about a few things at a time and queues what is to be
- * removed.  Row first, then file: what is lost in between is found by a later
- * sweep, as a file without a row.
+ * A sweep is a process with a connection of its own, so that the daemon waits
+ * for nothing that it does.  It goes through a list of chores, in short turns:
+ * each takes about TURN_MS, whatever the database is like, and is followed by
+ * a rest of several times that, for others.
+ *
+ * Row first, then files.  An ended job leaves its table at once and a row in
+ * table gone, which goes when nothing is left of the job.  What is lost in
+ * between all the same is found as a file without a row.
  *
  * Nothing of a job that has not ended is ever removed.
  */
 
 #include "sweep.h"
 
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,46 +33,34 @@
 #include "log.h"
 #include "login.h"
 #include "loop.h"
+#include "remove.h"
+#include "retain.h"
 #include "throttle.h"
 #include "uniq.h"
 #include "uuid.h"
 
-/* Between two turns, ms; and things looked at in one. */
-#define TURN_MS		100
-#define JOBS		20
-#define ROWS		100
+/* A turn, and how much longer the rest after it takes. */
+#define TURN_MS		20
+#define REST		4
+#define REST_MOST_MS	1000	/* who waited has not worked */
 
-/* How long a job of a pipeline that is gone is kept. */
+/* Things done in one turn, at most. */
+#define JOBS		200
+#define ROWS		2000
+
+/* How long a job is kept whose pipeline nobody has ever known. */
 #define RETAIN_S	(7 * 24 * 3600)
 
 /* What no row tells of is left alone while it may be in the making. */
 #define GRACE_S		(24 * 3600)
 
-/* Pipelines and states that counters tell of, at most. */
-#define COUNTS		1024
-
-/* Directories within directories that a walk holds open. */
-#define DEPTH		64
-
-/* Ended jobs of a pipeline are kept for so long. */
-struct rule {
-	char		 pipeline[PIPELINE_NAME];
-	unsigned int	 retain_s;
-};
+/* The clocks of database and daemon may differ by so much. */
+#define CLOCKS_S	3600
 
 struct sweep {
-	struct loop	*loop;
-	struct db	*db;
 	const struct conf *conf;
-	struct loop_timer *timer;	/* NULL: no sweep goes on */
-	size_t		 chore;		/* at hand */
-	struct rule	*rules;
-	size_t		 nrules, rule;
-	struct uuid	 upload;	/* looked at last */
-	DIR		*dir;		/* that is gone through */
-	unsigned int	 bucket;	/* 0..255, of uploads/ */
-	unsigned int	 looks;		/* at entries, left in this turn */
-	unsigned int	 jobs, files;	/* removed in this sweep */
+	const struct pipelines *pipelines;	/* while a sweep is started */
+	struct child_call *sweeper;	/* NULL: no sweep goes on */
 
 	char		**gone;		/* paths to be removed */
 	size_t		 ngone, room;
@@ -78,94 +68,7 @@ struct sweep {
 	struct child_call *remover;	/* of these */
 };
 
-/* ---- files --------------------------------------------------------------- */
-
-/* A walk through a tree.  It may be deeper than we have descriptors. */
-struct walk {
-	int		 top;
-	unsigned int	 moved;		/* what lay too deep, to the top */
-};
-
-static void	empty(struct walk *, DIR *, unsigned int);
-
-/* Remove the entry NAME of DIR, whatever it is. */
-static void
-remove_entry(struct walk *w, int dir, const char *name, unsigned int depth)
-{
-	struct stat	 st;
-	char		 up[32];
-	DIR		*d;
-	int		 fd;
-
-	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
-		return;
-	/* A stage may have locked its owner, which is us, out. */
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1 ||
-	    !S_ISDIR(st.st_mode) || ((st.st_mode & 0700) != 0700 &&
-	    fchmodat(dir, name, 0700, 0) == -1))
-		return;
-	if (depth == DEPTH) {
-		snprintf(up, sizeof(up), ".deep-%u", w->moved);
-		if (renameat(dir, name, w->top, up) == 0)
-			w->moved++;
-		return;
-	}
-	if ((fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
-	    O_CLOEXEC)) == -1)
-		return;
-	if ((d = fdopendir(fd)) == NULL) {
-		close(fd);
-		return;
-	}
-	empty(w, d, depth + 1);
-	closedir(d);
-	unlinkat(dir, name, AT_REMOVEDIR);
-}
-
-static void
-empty(struct walk *w, DIR *d, unsigned int depth)
-{
-	struct dirent	*entry;
-
-	while ((entry = readdir(d)) != NULL) {
-		if (strcmp(entry->d_name, ".") != 0 &&
-		    strcmp(entry->d_name, "..") != 0)
-			remove_entry(w, dirfd(d), entry->d_name, depth);
-	}
-}
-
-/*
- * PATH, and all below it.  0 or -1.  A directory that somebody works in stays
- * (the keepers hold a lock on theirs), and nobody begins to while it goes: a
- * person may want a cancelled job back before its files are gone.
- */
-static int
-remove_tree(const char *path)
-{
-	struct walk	 w = { .moved = 0 };
-	unsigned int	 before;
-	DIR		*d;
-	int		 rc;
-
-	if (unlink(path) == 0 || errno == ENOENT)
-		return 0;
-	chmod(path, 0700);
-	if ((d = opendir(path)) == NULL)
-		return -1;
-	w.top = dirfd(d);
-	if (flock(w.top, LOCK_EX | LOCK_NB) == -1) {
-		closedir(d);
-		return -1;
-	}
-	do {
-		before = w.moved;
-		rewinddir(d);
-		empty(&w, d, 0);
-	} while (w.moved != before);
-	rc = rmdir(path);
-	closedir(d);			/* not before: it holds the lock */
-	return rc;
-}
+/* ---- files that are to go at once ---------------------------------------- */
 
 /* In a process of its own. */
 static int
@@ -222,321 +125,570 @@ sweep_remove(struct sweep *s, const char *path)
 	}
 	xasprintf(&s->gone[s->ngone++], "%s/%s", s->conf->root, path);
 	s->gone[s->ngone] = NULL;
-	s->files++;
 	remove_more(s);
 }
 
-/* ---- ended jobs ---------------------------------------------------------- */
+/* ---- in the process that sweeps ------------------------------------------ */
+
+struct sweeper {
+	const struct conf *conf;
+	const struct pipelines *pipelines;
+	struct db	*db;
+	bool		 alone;		/* no other daemon's removes rows */
+	unsigned int	 jobs, files;	/* removed */
+};
+
+/* How much is done in a turn, so that it takes its time and no more. */
+struct pace {
+	unsigned int	 n, most;
+	uint64_t	 began;
+};
+
+static void
+begin(struct pace *p)
+{
+	p->began = loop_now();
+}
+
+static void
+rest(struct pace *p)
+{
+	uint64_t	 took = loop_now() - p->began;
+
+	if (took > 2 * TURN_MS && p->n > 1)
+		p->n /= 2;
+	else if (took < TURN_MS / 2)
+		p->n = p->n * 2 < p->most ? p->n * 2 : p->most;
+	took = 1 + REST * took;
+	usleep((useconds_t)(1000 * (took < REST_MOST_MS ? took :
+	    REST_MOST_MS)));
+}
+
+/* After a call failed: 0: by itself, go on; -1: the database is away. */
+static int
+go_on(struct sweeper *s)
+{
+	return db_alive(s->db);
+}
+
+/* Remove PATH below the root.  0, or -1: not all of it. */
+static int
+remove_file(struct sweeper *s, const char *path)
+{
+	struct stat	 st;
+	char		*full;
+	int		 rc = 0;
+
+	xasprintf(&full, "%s/%s", s->conf->root, path);
+	if (lstat(full, &st) == 0) {
+		if ((rc = remove_tree(full)) == 0)
+			s->files++;
+		else
+			log_warn("%s: cannot be removed", full);
+	}
+	free(full);
+	return rc;
+}
 
 static int
-remove_upload(struct sweep *s, const struct uuid *id)
+remove_upload(struct sweeper *s, const struct uuid *id)
 {
 	char	 path[FILE_PATH];
 	int	 rc;
 
 	if ((rc = upload_release(s->db, id)) == 1) {
 		file_upload_path(id, path);
-		sweep_remove(s, path);
+		remove_file(s, path);
 	}
 	return rc;
 }
 
+/* ---- ended jobs ---------------------------------------------------------- */
+
+/* What our pipelines say, for those who do not know them. */
 static int
-remove_job(struct sweep *s, const struct uuid *id)
+say_retention(struct sweeper *s)
 {
-	enum job_state	 now;
-	struct job	 job;
-	char		 path[FILE_PATH];
-	int		 rc;
+	const struct pipeline	*p;
+	size_t			 i;
 
-	if (job_find(s->db, id, &job) == -1)
-		return db_error(s->db) == DB_OK ? 0 : -1;
-	if ((rc = job_delete(s->db, id, &now)) != 1)
-		return rc;
-	s->jobs++;
-	file_work_path(id, path);
-	sweep_remove(s, path);
-	file_results_path(id, job.token, path);
-	sweep_remove(s, path);
-	return uuid_is_set(&job.upload_id) ?
-	    remove_upload(s, &job.upload_id) : 0;
-}
-
-/* Each chore's turn returns 1: there is more, 0: done, -1: not now. */
-static int
-ended_jobs(struct sweep *s)
-{
-	struct uuid	 ids[JOBS];
-	struct rule	*rule = &s->rules[s->rule];
-	int		 i, n;
-
-	if (s->rule == s->nrules)
-		return 0;
-	if ((n = job_expired(s->db, rule->pipeline, rule->retain_s, ids,
-	    JOBS)) == -1)
-		return -1;
-	for (i = 0; i < n; i++) {
-		if (remove_job(s, &ids[i]) == -1)
+	for (i = 0; i < s->pipelines->n; i++) {
+		p = s->pipelines->list[i];
+		if (retain_say(s->db, p->name, p->retain_s) == -1)
 			return -1;
 	}
-	if (n < JOBS)
-		s->rule++;
-	return 1;
+	return 0;
 }
 
 static int
-unused_uploads(struct sweep *s)
+retention_of(struct sweeper *s, const char *pipeline, unsigned int *retain_s)
 {
-	struct uuid	 ids[ROWS];
+	const struct pipeline	*p = pipeline_find(s->pipelines, pipeline);
+
+	*retain_s = p != NULL ? p->retain_s : RETAIN_S;
+	return p != NULL ? 0 : retain_said(s->db, pipeline, retain_s);
+}
+
+/* Somebody keeps one of them locked: the others go.  0 or -1. */
+static int
+expire_each(struct sweeper *s, const struct job_expiry *e,
+    const struct uuid *ids, int n)
+{
+	int	 i, gone;
+
+	for (i = 0; i < n; i++) {
+		if ((gone = job_expire(s->db, e->retain_s, &ids[i], 1)) > 0)
+			s->jobs++;
+		else if (gone == -1 && go_on(s) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+expire_jobs(struct sweeper *s, struct job_expiry *e)
+{
+	struct uuid	 ids[JOBS];
+	struct pace	 pace = { .n = 20, .most = JOBS };
+	int		 n, gone;
+
+	for (;;) {
+		begin(&pace);
+		if ((n = job_expired(s->db, e, ids, pace.n)) <= 0)
+			return n;
+		gone = job_expire(s->db, e->retain_s, ids, (size_t)n);
+		if (gone == -1) {
+			if (go_on(s) == -1 || expire_each(s, e, ids, n) == -1)
+				return -1;
+		} else
+			s->jobs += (unsigned int)gone;
+		rest(&pace);
+	}
+}
+
+static int
+ended_jobs(struct sweeper *s)
+{
+	struct job_expiry	 e;
+	char			 name[32] = "";
+	int			 rc;
+
+	if (!s->alone)
+		return 0;
+	while ((rc = job_next_pipeline(s->db, name)) == 1) {
+		memset(&e, 0, sizeof(e));
+		strlcpy(e.pipeline, name, sizeof(e.pipeline));
+		strlcpy(e.at, "1970-01-01 00:00:00", sizeof(e.at));
+		if (retention_of(s, name, &e.retain_s) == -1 ||
+		    expire_jobs(s, &e) == -1)
+			return -1;
+	}
+	return rc;
+}
+
+/* The rows of some jobs that are gone.  0, or -1 and some are left. */
+static int
+clear_rows(struct sweeper *s, struct pace *pace, const struct uuid *ids,
+    size_t n)
+{
+	unsigned int	 most;
+	int		 rows;
+
+	do {
+		begin(pace);
+		most = pace->n;
+		rows = gone_rows(s->db, ids, n, most);
+		rest(pace);
+	} while (rows == (int)most);
+	return rows == -1 ? -1 : 0;
+}
+
+/* 0, or -1 and some are left. */
+static int
+clear_files(struct sweeper *s, const struct gone *g)
+{
+	char	 work[FILE_PATH], results[FILE_PATH];
+
+	file_work_path(&g->id, work);
+	file_results_path(&g->id, g->token, results);
+	if (remove_file(s, work) == -1 || remove_file(s, results) == -1)
+		return -1;
+	return uuid_is_set(&g->upload_id) &&
+	    remove_upload(s, &g->upload_id) == -1 ? -1 : 0;
+}
+
+static int
+gone_jobs(struct sweeper *s)
+{
+	struct gone	 list[JOBS];
+	struct uuid	 ids[JOBS], after = { 0 };
+	struct pace	 pace = { .n = 100, .most = ROWS };
+	size_t		 cleared;
+	int		 i, n;
+
+	if (!s->alone)
+		return 0;
+	while ((n = gone_list(s->db, &after, list, JOBS)) > 0) {
+		after = list[n - 1].id;
+		for (i = 0; i < n; i++)
+			ids[i] = list[i].id;
+		if (clear_rows(s, &pace, ids, (size_t)n) == -1) {
+			if (go_on(s) == -1)
+				return -1;
+			continue;	/* the next sweep has them */
+		}
+		for (i = 0, cleared = 0; i < n; i++) {
+			if (clear_files(s, &list[i]) == 0)
+				ids[cleared++] = list[i].id;
+		}
+		if (cleared > 0 && gone_forget(s->db, ids, cleared) == -1)
+			return -1;
+	}
+	return n;
+}
+
+/* ---- rows that nobody needs ---------------------------------------------- */
+
+static int
+unused_uploads(struct sweeper *s)
+{
+	struct uuid	 ids[JOBS], after = { 0 };
+	struct pace	 pace = { .n = JOBS, .most = JOBS };
 	size_t		 i, n;
 	int		 seen;
 
-	if ((seen = upload_unused(s->db, &s->upload, GRACE_S, ids, ROWS,
-	    &n)) == -1)
-		return -1;
-	for (i = 0; i < n; i++) {
-		if (remove_upload(s, &ids[i]) == -1)
+	if (!s->alone)
+		return 0;
+	do {
+		begin(&pace);
+		if ((seen = upload_unused(s->db, &after, GRACE_S, ids, JOBS,
+		    &n)) == -1)
+			return -1;
+		for (i = 0; i < n; i++) {
+			if (remove_upload(s, &ids[i]) == -1 && go_on(s) == -1)
+				return -1;
+		}
+		rest(&pace);
+	} while (seen == JOBS);
+	return 0;
+}
+
+/* Tables that remove what is old by themselves, some rows at a time. */
+static int
+old_rows(struct sweeper *s)
+{
+	static int	(*const old[])(struct db *) = {
+		login_sweep, throttle_sweep, uniq_sweep
+	};
+	struct pace	 pace = { .n = 1, .most = 1 };
+	size_t		 i;
+	int		 n;
+
+	for (i = 0; s->alone && i < sizeof(old) / sizeof(old[0]); i++) {
+		do {
+			begin(&pace);
+			n = old[i](s->db);
+			rest(&pace);
+		} while (n > 0);
+		if (n == -1 && go_on(s) == -1)
 			return -1;
 	}
-	return seen == ROWS;
-}
-
-/* ---- rows ---------------------------------------------------------------- */
-
-static int
-old_logins(struct sweep *s)
-{
-	return login_sweep(s->db);
-}
-
-static int
-old_throttles(struct sweep *s)
-{
-	return throttle_sweep(s->db);
-}
-
-static int
-old_keys(struct sweep *s)
-{
-	return uniq_sweep(s->db);
+	return 0;
 }
 
 /* ---- files without a row ------------------------------------------------- */
 
-/* Whether NAME begins with an id; *REST is what follows. */
-static bool
-read_id(const char *name, struct uuid *id, const char **rest)
-{
-	char	 text[UUID_TEXT];
+/* An entry of a directory that bears the name of something of ours. */
+struct entry {
+	char		 name[UUID_TEXT + 24];
+	struct uuid	 id;
+	uint64_t	 token;		/* "ID-TOKEN"; else 0 */
+	bool		 gone;		/* there is no such job */
+	bool		 tidy;		/* as in struct job_trace */
+	bool		 last;		/* TOKEN is the job's */
+	bool		 left;		/* nobody wants it */
+};
 
-	if (strlen(name) < UUID_TEXT - 1)
-		return false;
+/* 0, or -1: it is none of ours. */
+static int
+read_entry(struct entry *e, const char *name)
+{
+	char	 text[UUID_TEXT], *end;
+
+	memset(e, 0, sizeof(*e));
+	if (strlen(name) < UUID_TEXT - 1 ||
+	    strlcpy(e->name, name, sizeof(e->name)) >= sizeof(e->name))
+		return -1;
 	strlcpy(text, name, sizeof(text));
-	*rest = name + UUID_TEXT - 1;
-	return uuid_parse(id, text) == 0;
-}
-
-/* 1: there is a row; 0: there is none; -1: the database is away. */
-static int
-find_job(struct sweep *s, const struct uuid *id, struct job *job)
-{
-	if (job_find(s->db, id, job) == 0)
-		return 1;
-	return db_error(s->db) == DB_OK ? 0 : -1;
-}
-
-/* Whether NAME, an entry of a directory, may go: 1, 0, or -1. */
-static int
-work_is_left(struct sweep *s, const char *name)
-{
-	const char	*rest;
-	struct uuid	 id;
-	struct job	 job;
-	int		 rc;
-
-	if (!read_id(name, &id, &rest) || *rest != '\0')
+	if (uuid_parse(&e->id, text) == -1)
+		return -1;
+	name += UUID_TEXT - 1;
+	if (*name == '\0')
 		return 0;
-	if ((rc = find_job(s, &id, &job)) != 1)
-		return rc == 0 ? 1 : -1;
-	return job.state == JOB_COMPLETED || job.state == JOB_CANCELLED;
+	if (name[0] != '-' || strspn(name + 1, "0123456789") == 0)
+		return -1;
+	e->token = strtoull(name + 1, &end, 10);
+	return *end == '\0' ? 0 : -1;
 }
 
-/* Of a job that has ended only what its last attempt published counts. */
-static int
-result_is_left(struct sweep *s, const char *name)
+/* Whether the file is so new that its row may yet come to be. */
+static bool
+is_new(int dir, const char *name)
 {
-	const char	*rest;
-	struct uuid	 id;
-	struct job	 job;
-	int		 rc;
-
-	if (!read_id(name, &id, &rest) || *rest != '-')
-		return 0;
-	if ((rc = find_job(s, &id, &job)) != 1)
-		return rc == 0 ? 1 : -1;
-	return job_ended(job.state) &&
-	    strtoull(rest + 1, NULL, 10) != job.token;
-}
-
-static int
-upload_is_left(struct sweep *s, const char *name)
-{
-	struct upload	 upload;
 	struct stat	 st;
-	const char	*rest;
-	struct uuid	 id;
 
-	if (!read_id(name, &id, &rest) || *rest != '\0' ||
-	    fstatat(dirfd(s->dir), name, &st, AT_SYMLINK_NOFOLLOW) == -1 ||
-	    st.st_mtime > time(NULL) - GRACE_S)
-		return 0;
-	if (upload_find(s->db, &id, &upload) == 0)
-		return 0;
-	return db_error(s->db) == DB_OK ? 1 : -1;
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1 ||
+	    st.st_mtime > time(NULL) - GRACE_S;
+}
+
+static const struct job_trace *
+trace_of(const struct job_trace *traces, int n, const struct uuid *id)
+{
+	int	 i;
+
+	for (i = 0; i < n; i++) {
+		if (uuid_equal(&traces[i].id, id))
+			return &traces[i];
+	}
+	return NULL;
+}
+
+static int
+find_jobs(struct sweeper *s, struct entry *e, size_t n)
+{
+	const struct job_trace	*trace;
+	struct job_trace	 traces[JOBS];
+	struct uuid		 ids[JOBS] = { 0 };
+	size_t			 i;
+	int			 found;
+
+	for (i = 0; i < n; i++)
+		ids[i] = e[i].id;
+	if ((found = job_traces(s->db, ids, n, traces)) == -1)
+		return -1;
+	for (i = 0; i < n; i++) {
+		trace = trace_of(traces, found, &e[i].id);
+		e[i].gone = trace == NULL;
+		e[i].tidy = trace != NULL && trace->tidy;
+		e[i].last = trace != NULL && trace->token == e[i].token;
+	}
+	return 0;
+}
+
+static int
+judge_work(struct sweeper *s, int dir, struct entry *e, size_t n)
+{
+	size_t	 i;
+
+	(void)dir;
+	if (find_jobs(s, e, n) == -1)
+		return -1;
+	for (i = 0; i < n; i++)
+		e[i].left = e[i].token == 0 && (e[i].gone || e[i].tidy);
+	return 0;
 }
 
 /*
- * Look at more entries of the directory PATH below the root, as many as this
- * turn may.  1: there are more; 0: that was all; -1.
+ * In the end only those of the attempt that published them count; before,
+ * another attempt may go on from what any has left.
  */
 static int
-look_through(struct sweep *s, const char *path,
-    int (*is_left)(struct sweep *, const char *))
+judge_results(struct sweeper *s, int dir, struct entry *e, size_t n)
+{
+	size_t	 i;
+
+	(void)dir;
+	if (find_jobs(s, e, n) == -1)
+		return -1;
+	for (i = 0; i < n; i++)
+		e[i].left = e[i].token != 0 && (e[i].gone ||
+		    (e[i].tidy && !e[i].last));
+	return 0;
+}
+
+static int
+judge_uploads(struct sweeper *s, int dir, struct entry *e, size_t n)
+{
+	struct uuid	 ids[JOBS] = { 0 }, known[JOBS];
+	size_t		 i;
+	int		 k, found;
+
+	for (i = 0; i < n; i++) {
+		ids[i] = e[i].id;
+		e[i].left = e[i].token == 0 && !is_new(dir, e[i].name);
+	}
+	if ((found = upload_known(s->db, ids, n, known)) == -1)
+		return -1;
+	for (i = 0; i < n; i++) {
+		for (k = 0; k < found && e[i].left; k++)
+			e[i].left = !uuid_equal(&known[k], &e[i].id);
+	}
+	return 0;
+}
+
+/* Some entries of a directory that bear our names; fewer than N: the last. */
+static size_t
+read_some(DIR *d, struct entry *e, size_t n)
 {
 	struct dirent	*entry;
+	size_t		 i = 0;
+
+	while (i < n && (entry = readdir(d)) != NULL) {
+		if (read_entry(&e[i], entry->d_name) == 0)
+			i++;
+	}
+	return i;
+}
+
+/* Remove what is left in the directory PATH below the root.  0 or -1. */
+static int
+look_through(struct sweeper *s, const char *path,
+    int (*judge)(struct sweeper *, int, struct entry *, size_t))
+{
+	struct entry	 e[JOBS];
+	struct pace	 pace = { .n = JOBS, .most = JOBS };
 	char		 name[FILE_PATH];
-	int		 rc;
+	size_t		 i, n;
+	DIR		*d;
+	int		 rc = 0;
 
 	snprintf(name, sizeof(name), "%.200s/%s", s->conf->root, path);
-	if (s->dir == NULL && (s->dir = opendir(name)) == NULL)
+	if ((d = opendir(name)) == NULL)
 		return 0;
-	for (; s->looks > 0; s->looks--) {
-		if ((entry = readdir(s->dir)) == NULL) {
-			closedir(s->dir);
-			s->dir = NULL;
-			return 0;
+	do {
+		begin(&pace);
+		n = read_some(d, e, JOBS);
+		if (n > 0 && (rc = judge(s, dirfd(d), e, n)) == -1)
+			break;
+		for (i = 0; i < n; i++) {
+			snprintf(name, sizeof(name), "%s/%.*s", path,
+			    (int)sizeof(e[i].name), e[i].name);
+			if (e[i].left)
+				remove_file(s, name);
 		}
-		if ((rc = is_left(s, entry->d_name)) == -1)
-			return -1;
-		snprintf(name, sizeof(name), "%s/%.255s", path, entry->d_name);
-		if (rc == 1)
-			sweep_remove(s, name);
-	}
-	return 1;
+		rest(&pace);
+	} while (n == JOBS);
+	closedir(d);
+	return rc;
 }
 
 static int
-lost_work(struct sweep *s)
+lost_work(struct sweeper *s)
 {
-	return look_through(s, "work", work_is_left);
+	return look_through(s, "work", judge_work);
 }
 
 static int
-lost_results(struct sweep *s)
+lost_results(struct sweeper *s)
 {
-	return look_through(s, "results", result_is_left);
+	return look_through(s, "results", judge_results);
 }
 
 static int
-lost_uploads(struct sweep *s)
+lost_uploads(struct sweeper *s)
 {
 	char	 path[32];
-	int	 rc;
+	int	 bucket;
 
-	for (; s->bucket < 256; s->bucket++) {
-		snprintf(path, sizeof(path), "uploads/%02x", s->bucket);
-		if ((rc = look_through(s, path, upload_is_left)) != 0)
-			return rc;
+	for (bucket = 0; bucket < 256; bucket++) {
+		snprintf(path, sizeof(path), "uploads/%02x", bucket);
+		if (look_through(s, path, judge_uploads) == -1)
+			return -1;
 	}
 	return 0;
 }
 
 /* ---- a sweep ------------------------------------------------------------- */
 
-static int	(*const chores[])(struct sweep *) = {
-	ended_jobs, unused_uploads, old_logins, old_throttles, old_keys,
-	lost_work, lost_results, lost_uploads
-};
-
-#define NCHORES	(sizeof(chores) / sizeof(chores[0]))
-
-static void
-end(struct sweep *s)
+/*
+ * How old something is, the database says.  When its clock is wrong by far,
+ * everything might seem to be old.
+ */
+static bool
+clocks_agree(struct sweeper *s)
 {
-	if (s->jobs > 0 || s->files > 0)
-		log_info("sweep: %u jobs and %u files or directories removed",
-		    s->jobs, s->files);
-	if (s->dir != NULL)
-		closedir(s->dir);
-	s->dir = NULL;
-	free(s->rules);
-	s->rules = NULL;
-	s->nrules = 0;
+	struct tm	 tm = { 0 };
+	char		 now[DB_TIME];
+	long long	 ahead;
+
+	if (job_now(s->db, now) == -1 ||
+	    strptime(now, "%Y-%m-%d %H:%M:%S", &tm) == NULL)
+		return false;
+	ahead = (long long)timegm(&tm) - (long long)time(NULL);
+	if (ahead >= -CLOCKS_S && ahead <= CLOCKS_S)
+		return true;
+	log_warnx("sweep: nothing is removed: the clock of the database is "
+	    "%lld s %s that of this host", ahead < 0 ? -ahead : ahead,
+	    ahead < 0 ? "behind" : "ahead of");
+	return false;
 }
 
-static void
-turn(void *arg)
+static int
+sweep(struct sweeper *s)
 {
-	struct sweep	*s = arg;
+	static int	(*const chores[])(struct sweeper *) = {
+		say_retention, ended_jobs, gone_jobs, unused_uploads, old_rows,
+		lost_work, lost_results, lost_uploads
+	};
+	size_t		 i;
 	int		 rc;
 
-	s->timer = NULL;
-	s->looks = ROWS;
-	rc = chores[s->chore](s);
-	if (rc == 0)
-		s->chore++;
-	/* Without the database there is no telling what may go. */
-	if (rc == -1 || s->chore == NCHORES)
-		end(s);
-	else
-		s->timer = loop_after(s->loop, TURN_MS, turn, s);
+	if (!clocks_agree(s))
+		return 1;
+	/* Where there are no such locks, they do each other's work in part. */
+	s->alone = (rc = retain_lock(s->db)) != 0;
+	if (rc == -1 && go_on(s) == -1)
+		return 1;
+	for (i = 0; i < sizeof(chores) / sizeof(chores[0]); i++) {
+		/* Without the database there is no telling what may go. */
+		if (chores[i](s) == -1)
+			return 1;
+	}
+	return 0;
+}
+
+/* In a process of its own. */
+static int
+sweep_all(void *arg)
+{
+	struct sweep	*owner = arg;
+	struct sweeper	 s = { .conf = owner->conf,
+	    .pipelines = owner->pipelines };
+	int		 rc;
+
+	s.db = db_open(s.conf, "millraced");
+	rc = sweep(&s);
+	if (s.jobs > 0 || s.files > 0)
+		log_info("sweep: %u jobs and %u files or directories removed",
+		    s.jobs, s.files);
+	db_close(s.db);
+	return rc;
 }
 
 static void
-add_rule(struct sweep *s, const char *pipeline, unsigned int retain_s)
+swept(void *arg, int status)
 {
-	size_t	 i;
+	struct sweep	*s = arg;
 
-	for (i = 0; i < s->nrules; i++) {
-		if (strcmp(s->rules[i].pipeline, pipeline) == 0)
-			return;
-	}
-	s->rules = xreallocarray(s->rules, s->nrules + 1, sizeof(*s->rules));
-	strlcpy(s->rules[s->nrules].pipeline, pipeline, PIPELINE_NAME);
-	s->rules[s->nrules++].retain_s = retain_s;
+	(void)status;			/* it was said there */
+	s->sweeper = NULL;
 }
 
 void
 sweep_start(struct sweep *s, const struct pipelines *pipelines)
 {
-	struct job_count	*counts;
-	size_t			 i;
-	int			 n;
-
-	if (s->timer != NULL)
+	if (s->sweeper != NULL)
 		return;
-	s->chore = s->rule = 0;
-	s->bucket = s->jobs = s->files = 0;
-	memset(&s->upload, 0, sizeof(s->upload));
-	for (i = 0; i < pipelines->n; i++)
-		add_rule(s, pipelines->list[i]->name,
-		    pipelines->list[i]->retain_s);
-	/* Jobs of pipelines that are gone. */
-	counts = xreallocarray(NULL, COUNTS, sizeof(*counts));
-	n = job_counts(s->db, counts, COUNTS);
-	for (i = 0; n > 0 && i < (size_t)n; i++)
-		add_rule(s, counts[i].pipeline, RETAIN_S);
-	free(counts);
-	s->timer = loop_after(s->loop, TURN_MS, turn, s);
+	s->pipelines = pipelines;
+	s->sweeper = child_call(sweep_all, s, swept, s);
+	s->pipelines = NULL;
 }
 
 struct sweep *
-sweep_new(struct loop *loop, struct db *db, const struct conf *conf)
+sweep_new(const struct conf *conf)
 {
 	struct sweep	*s = xcalloc(1, sizeof(*s));
 
-	s->loop = loop;
-	s->db = db;
 	s->conf = conf;
 	return s;
 }
@@ -548,10 +700,7 @@ sweep_free(struct sweep *s)
 
 	if (s == NULL)
 		return;
-	if (s->timer != NULL) {
-		loop_cancel(s->loop, s->timer);
-		end(s);
-	}
+	child_leave(s->sweeper);
 	child_leave(s->remover);
 	for (i = 0; i < s->ngone; i++)
 		free(s->gone[i]);

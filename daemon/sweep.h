@@ -2,8 +2,8 @@
  * Remove what nobody needs any more: ended jobs that were kept long enough,
  * their files, and rows and files that something left behind.
  *
- * Rows go in small batches with pauses, so that the queue never waits; files
- * go in a process of their own.
+ * All of it goes in processes of its own, rows in small batches with pauses, so
+ * that neither the daemon nor the queue waits.
  */
 
 #ifndef MILLRACE_SWEEP_H
@@ -12,8 +12,6 @@
 #include "pipeline.h"
 
 struct conf;
-struct db;
-struct loop;
 struct sweep;
 
 /*
@@ -23,7 +21,7 @@ struct sweep;
  * sweep_remove	Remove the file or directory PATH below the storage root,
  *		soon.
  */
-struct sweep	*sweep_new(struct loop *, struct db *, const struct conf *);
+struct sweep	*sweep_new(const struct conf *);
 void		 sweep_start(struct sweep *, const struct pipelines *);
 void		 sweep_remove(struct sweep *, const char *path);
 void		 sweep_free(struct sweep *);

@@ -575,6 +575,15 @@ from_form(struct incoming *in)
 
 /* ---- JSON ---------------------------------------------------------------- */
 
+static int
+no_upload(struct req *r, const struct uuid *id)
+{
+	char	 text[UUID_TEXT];
+
+	return req_fail(r, 400, "upload_id: there is no upload %s",
+	    uuid_text(id, text));
+}
+
 /* Make a job of a file that is here already. */
 static int
 take_upload(struct incoming *in, const char *text)
@@ -590,8 +599,7 @@ take_upload(struct incoming *in, const char *text)
 		return route_db(r);
 	if (!uuid_equal(&id, &in->upload.id) ||
 	    in->upload.user_id != r->caller.user.id)
-		return req_fail(r, 400, "upload_id: there is no upload %s",
-		    text);
+		return no_upload(r, &id);
 	in->has_upload = true;
 	return 0;
 }
@@ -817,6 +825,10 @@ insert(struct db *db, void *arg)
 		return -1;
 	if (in->spool != NULL && upload_add(db, &in->upload) == -1)
 		return -1;
+	/* One that was here already may be about to go. */
+	if (in->spool == NULL && in->has_upload &&
+	    upload_hold(db, &in->upload.id) != 1)
+		return -1;
 	if (job_submit(db, &in->job, in->params) == -1)
 		return -1;
 	in->committing = true;
@@ -856,6 +868,8 @@ commit(struct incoming *in)
 		spool_forget(in->spool);
 	if (error == DB_DUPLICATE && in->once[0] != '\0')
 		return find_earlier(in);	/* it overtook this one */
+	if (error == DB_OK)
+		return no_upload(in->r, &in->upload.id);
 	return route_db(in->r);
 }
 

@@ -868,6 +868,62 @@ db_uuid(const struct db_rows *rows, unsigned int column, struct uuid *id)
 		memcpy(id->b, rows->arena + cell->at, sizeof(id->b));
 }
 
+/* ---- lists of ids -------------------------------------------------------- */
+
+char *
+db_list(const char *prefix, size_t n, const char *suffix)
+{
+	char	*sql;
+	size_t	 i, len = strlen(prefix);
+
+	sql = xmalloc(len + n * 2 + strlen(suffix) + 3);
+	memcpy(sql, prefix, len);
+	sql[len++] = '(';
+	for (i = 0; i < n; i++) {
+		sql[len++] = '?';
+		sql[len++] = i + 1 < n ? ',' : ')';
+	}
+	memcpy(sql + len, suffix, strlen(suffix) + 1);
+	return sql;
+}
+
+static struct db_value *
+values_of(const struct uuid *ids, size_t n)
+{
+	struct db_value	*values = xcalloc(n, sizeof(*values));
+	size_t		 i;
+
+	for (i = 0; i < n; i++)
+		values[i] = (struct db_value){ 'I', .id = &ids[i] };
+	return values;
+}
+
+int64_t
+db_exec_ids(struct db *db, const char *prefix, const struct uuid *ids, size_t n,
+    const char *suffix)
+{
+	struct db_value	*values = values_of(ids, n);
+	char		*sql = db_list(prefix, n, suffix);
+	int64_t		 changed = db_exec_values(db, sql, values, n);
+
+	free(values);
+	free(sql);
+	return changed;
+}
+
+struct db_rows *
+db_query_ids(struct db *db, const char *prefix, const struct uuid *ids,
+    size_t n, const char *suffix)
+{
+	struct db_value	*values = values_of(ids, n);
+	char		*sql = db_list(prefix, n, suffix);
+	struct db_rows	*rows = db_query_values(db, sql, values, n);
+
+	free(values);
+	free(sql);
+	return rows;
+}
+
 /* ---- transactions -------------------------------------------------------- */
 
 static int

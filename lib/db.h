@@ -71,6 +71,10 @@ void		 db_rows_free(struct db_rows *);
 /*
  * For statements whose text is made at run time, as lists of ids: prepared,
  * run and forgotten.
+ *
+ * db_list	"PREFIX(?,?,...)SUFFIX" for N values; to be freed.
+ * db_exec_ids, db_query_ids	The same with N ids, as a statement without
+ *		other values: db_exec and db_query of that.
  */
 struct db_value {
 	char		 type;		/* one of the letters above */
@@ -87,6 +91,11 @@ int64_t		 db_exec_values(struct db *, const char *sql,
 		    const struct db_value *, size_t n);
 struct db_rows	*db_query_values(struct db *, const char *sql,
 		    const struct db_value *, size_t n);
+char		*db_list(const char *prefix, size_t n, const char *suffix);
+int64_t		 db_exec_ids(struct db *, const char *prefix,
+		    const struct uuid *, size_t n, const char *suffix);
+struct db_rows	*db_query_ids(struct db *, const char *prefix,
+		    const struct uuid *, size_t n, const char *suffix);
 
 /*
  * Columns of the current row, from 0.  The pointers die with the rows.

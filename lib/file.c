@@ -78,13 +78,52 @@ upload_find(struct db *db, const struct uuid *id, struct upload *u)
 }
 
 int
-upload_release(struct db *db, const struct uuid *id)
+upload_hold(struct db *db, const struct uuid *id)
 {
+	static const char	 sql[] =
+	    "SELECT 1 FROM upload WHERE id = ? LOCK IN SHARE MODE";
+	struct db_rows		*row;
+
+	if ((row = db_one(db, sql, "I", id)) == NULL)
+		return db_error(db) == DB_OK ? 0 : -1;
+	db_rows_free(row);
+	return 1;
+}
+
+struct release {
+	const struct uuid *id;
+	int		 gone;
+};
+
+/*
+ * First the lock, then the look: who makes a job of this upload at the same
+ * time holds it until that job can be seen.
+ */
+static int
+release(struct db *db, void *arg)
+{
+	static const char	 lock[] =
+	    "SELECT 1 FROM upload WHERE id = ? FOR UPDATE";
 	static const char	 sql[] =
 	    "DELETE FROM upload WHERE id = ? AND NOT EXISTS"
 	    " (SELECT 1 FROM job WHERE upload_id = ?)";
+	struct release		*r = arg;
+	struct db_rows		*row;
 
-	return (int)db_exec(db, sql, "II", id, id);
+	r->gone = 0;
+	if ((row = db_one(db, lock, "I", r->id)) == NULL)
+		return db_error(db) == DB_OK ? 0 : -1;
+	db_rows_free(row);
+	r->gone = (int)db_exec(db, sql, "II", r->id, r->id);
+	return r->gone == -1 ? -1 : 0;
+}
+
+int
+upload_release(struct db *db, const struct uuid *id)
+{
+	struct release	 r = { .id = id };
+
+	return db_run(db, release, &r) == -1 ? -1 : r.gone;
 }
 
 int
@@ -109,6 +148,22 @@ upload_unused(struct db *db, struct uuid *after, unsigned int older_s,
 	}
 	db_rows_free(rows);
 	return seen;
+}
+
+int
+upload_known(struct db *db, const struct uuid *ids, size_t n,
+    struct uuid *known)
+{
+	struct db_rows	*rows;
+	size_t		 i;
+
+	if ((rows = db_query_ids(db, "SELECT id FROM upload WHERE id IN ",
+	    ids, n, "")) == NULL)
+		return -1;
+	for (i = 0; i < n && db_next(rows); i++)
+		db_uuid(rows, 0, &known[i]);
+	db_rows_free(rows);
+	return (int)i;
 }
 
 /* ---- results ------------------------------------------------------------ */

@@ -45,16 +45,24 @@ void	file_results_path(const struct uuid *job, uint64_t token,
 /*
  * upload_add	Inside the caller's transaction.  0 or -1.
  * upload_find	0; -1 when there is none (DB_OK) or on error.
+ * upload_hold	Inside the transaction that makes a job of an upload which was
+ *		here before: it stays, until that commits.  1; 0: it is gone;
+ *		-1.
  * upload_release Remove the row if no job uses it.  1: its file may go; 0; -1.
  * upload_unused Look at the next N uploads behind AFTER, and move that on.
  *		Those that no job uses, OLDER_S after they came, are put into
  *		IDS, which are *FOUND.  Rows looked at, or -1.
+ * upload_known	Those of N uploads that have a row, in no order.  How many, or
+ *		-1.
  */
 int	upload_add(struct db *, const struct upload *);
 int	upload_find(struct db *, const struct uuid *, struct upload *);
+int	upload_hold(struct db *, const struct uuid *);
 int	upload_release(struct db *, const struct uuid *);
 int	upload_unused(struct db *, struct uuid *after, unsigned int older_s,
 	    struct uuid *ids, size_t n, size_t *found);
+int	upload_known(struct db *, const struct uuid *, size_t n,
+	    struct uuid *known);
 
 /*
  * artifact_replace	The results of a job are now these, in this order (the

@@ -19,6 +19,7 @@
 
 #include "log.h"
 #include "loop.h"
+#include "retain.h"
 #include "tally.h"
 #include "utf8.h"
 
@@ -27,10 +28,6 @@
 
 /* A text search looks at this many of the newest jobs. */
 #define SEARCH_ROWS	"10000"
-
-/* Events that are deleted in one statement; so many go with their job. */
-#define EVENTS_AT_ONCE	"5000"
-#define EVENTS_FEW	5000
 
 /* Ids in one statement, at most. */
 #define BATCH		200
@@ -134,46 +131,10 @@ job_find(struct db *db, const struct uuid *id, struct job *job)
 	return 0;
 }
 
-/* "PREFIX(?,?,...)SUFFIX" for N ids. */
-static char *
-with_list(const char *prefix, size_t n, const char *suffix)
-{
-	char	*sql;
-	size_t	 i, len = strlen(prefix);
-
-	sql = xmalloc(len + n * 2 + strlen(suffix) + 3);
-	memcpy(sql, prefix, len);
-	sql[len++] = '(';
-	for (i = 0; i < n; i++) {
-		sql[len++] = '?';
-		sql[len++] = i + 1 < n ? ',' : ')';
-	}
-	memcpy(sql + len, suffix, strlen(suffix) + 1);
-	return sql;
-}
-
-/* Run "PREFIX(ids)SUFFIX": rows, or NULL. */
-static struct db_rows *
-query_ids(struct db *db, const char *prefix, const struct uuid *ids, size_t n,
-    const char *suffix)
-{
-	struct db_value	*values = xcalloc(n, sizeof(*values));
-	struct db_rows	*rows;
-	char		*sql = with_list(prefix, n, suffix);
-	size_t		 i;
-
-	for (i = 0; i < n; i++)
-		values[i] = (struct db_value){ 'I', .id = &ids[i] };
-	rows = db_query_values(db, sql, values, n);
-	free(values);
-	free(sql);
-	return rows;
-}
-
 int
 job_find_all(struct db *db, const struct uuid *ids, size_t n, struct job *jobs)
 {
-	return take(query_ids(db, "SELECT " COLUMNS " FROM job WHERE id IN ",
+	return take(db_query_ids(db, "SELECT " COLUMNS " FROM job WHERE id IN ",
 	    ids, n, ""), jobs, n);
 }
 
@@ -406,20 +367,6 @@ job_list(struct db *db, const struct job_filter *f, struct job *jobs)
 }
 
 int
-job_expired(struct db *db, const char *pipeline, unsigned int retain_s,
-    struct uuid *ids, size_t n)
-{
-	static const char	 sql[] =
-	    "SELECT id FROM job WHERE pipeline = ?"
-	    " AND completed_at < NOW(3) - INTERVAL ? SECOND"
-	    " AND state IN ('completed', 'failed', 'cancelled')"
-	    " ORDER BY completed_at LIMIT ?";
-
-	return take_ids(db_query(db, sql, "suu", pipeline, (uint64_t)retain_s,
-	    (uint64_t)n), ids, n);
-}
-
-int
 job_unfinished(struct db *db, const char *address)
 {
 	static const char	 sql[] =
@@ -479,7 +426,7 @@ int
 job_changes_of(struct db *db, const struct uuid *ids, size_t n,
     struct job_change *changes)
 {
-	return take_changes(query_ids(db,
+	return take_changes(db_query_ids(db,
 	    "SELECT id, seq, changed_at FROM job WHERE id IN ", ids, n, ""),
 	    changes, n);
 }
@@ -532,7 +479,7 @@ take_rows(struct db *db, const struct claim *c, const struct db_value *v)
 	    " seq = seq + 1, changed_at = NOW(3), step = '', message = '',"
 	    " eta_s = NULL, started_at = COALESCE(started_at, NOW(3))"
 	    " WHERE state = 'pending' AND id IN ";
-	char			*sql = with_list(prefix, c->n, "");
+	char			*sql = db_list(prefix, c->n, "");
 	int64_t			 n = db_exec_values(db, sql, v, c->n + 2);
 
 	free(sql);
@@ -560,7 +507,7 @@ claim(struct db *db, void *arg)
 		rc = 0;
 		goto out;
 	}
-	sql = with_list("SELECT " COLUMNS " FROM job FORCE INDEX (PRIMARY)"
+	sql = db_list("SELECT " COLUMNS " FROM job FORCE INDEX (PRIMARY)"
 	    " WHERE token = ? AND id IN ", c->n, " ORDER BY id");
 	c->taken = take(db_query_values(db, sql, v + 1, c->n + 1), c->jobs,
 	    c->n);
@@ -620,7 +567,7 @@ job_hold(struct db *db, const struct uuid *ids, size_t n)
 
 	/* Most often it is one: then the statement is there already. */
 	rows = n == 1 ? db_query(db, one, "I", ids) :
-	    query_ids(db, "SELECT 1 FROM job FORCE INDEX (PRIMARY)"
+	    db_query_ids(db, "SELECT 1 FROM job FORCE INDEX (PRIMARY)"
 	    " WHERE id IN ", ids, n, " FOR UPDATE NOWAIT");
 	db_rows_free(rows);
 	return rows == NULL ? -1 : 0;
@@ -993,7 +940,8 @@ delete(struct db *db, void *arg)
 		return -1;
 	tally_add(db, db_str(row, 0), w->now, -1);
 	db_rows_free(row);
-	return db_exec(db, sql, "I", w->id) == 1 ? 0 : -1;
+	return gone_add(db, w->id, 1) == 0 &&
+	    db_exec(db, sql, "I", w->id) == 1 ? 0 : -1;
 }
 
 static int
@@ -1024,34 +972,136 @@ job_retry(struct db *db, const struct uuid *id, double progress,
 	return grant(db, retry, &w, now);
 }
 
-/*
- * A job that ran for days has more events than one statement may take away in
- * its time.  Those of an ended job go piece by piece before the job itself.
- */
-static int
-delete_events(struct db *db, const struct uuid *id)
-{
-	static const char	 sql[] =
-	    "DELETE FROM event WHERE job_id = ? LIMIT " EVENTS_AT_ONCE;
-	struct job		 job;
-	int64_t			 n;
-
-	if (job_find(db, id, &job) == -1)
-		return -1;
-	if (!job_ended(job.state) || job.seq <= EVENTS_FEW)
-		return 0;
-	do
-		n = db_exec(db, sql, "I", id);
-	while (n > 0);
-	return (int)n;
-}
-
 int
 job_delete(struct db *db, const struct uuid *id, enum job_state *now)
 {
 	struct wish	 w = { .id = id };
 
-	if (delete_events(db, id) == -1)
-		return -1;
 	return grant(db, delete, &w, now);
+}
+
+/* ---- retention ----------------------------------------------------------- */
+
+/* SQL: it has ended, so far as this program knows the states. */
+#define HAS_ENDED	" state IN ('completed', 'failed', 'cancelled')"
+
+int
+job_next_pipeline(struct db *db, char name[32])
+{
+	static const char	 sql[] =
+	    "SELECT pipeline FROM job FORCE INDEX (by_pipeline)"
+	    " WHERE pipeline > ? ORDER BY pipeline LIMIT 1";
+	struct db_rows		*row;
+
+	if ((row = db_one(db, sql, "s", name)) == NULL)
+		return db_error(db) == DB_OK ? 0 : -1;
+	db_text(row, 0, name, 32);
+	db_rows_free(row);
+	return 1;
+}
+
+int
+job_expired(struct db *db, struct job_expiry *e, struct uuid *ids, size_t n)
+{
+	static const char	 sql[] =
+	    "SELECT id, completed_at FROM job FORCE INDEX (for_the_sweep)"
+	    " WHERE pipeline = ? AND completed_at >= ?"
+	    " AND completed_at < NOW(3) - INTERVAL ? SECOND"
+	    " AND (completed_at > ? OR id > ?) AND" HAS_ENDED
+	    " ORDER BY completed_at, id LIMIT ?";
+	struct db_rows		*rows;
+	size_t			 i;
+
+	rows = db_query(db, sql, "ssusIu", e->pipeline, e->at,
+	    (uint64_t)e->retain_s, e->at, &e->id, (uint64_t)n);
+	if (rows == NULL)
+		return -1;
+	for (i = 0; i < n && db_next(rows); i++) {
+		db_uuid(rows, 0, &ids[i]);
+		db_text(rows, 1, e->at, sizeof(e->at));
+		e->id = ids[i];
+	}
+	db_rows_free(rows);
+	return (int)i;
+}
+
+struct expire {
+	const struct uuid *ids;
+	size_t		 n;
+	unsigned int	 retain_s;
+	int		 gone;
+};
+
+/* Those of them that are to go, locked, with what they count as. */
+static struct db_rows *
+lock_expired(struct db *db, const struct expire *e)
+{
+	struct db_value	*v = xcalloc(e->n + 1, sizeof(*v));
+	struct db_rows	*rows;
+	char		*sql;
+	size_t		 i;
+
+	sql = db_list("SELECT id, pipeline, state FROM job FORCE INDEX"
+	    " (PRIMARY) WHERE id IN ", e->n, " AND" HAS_ENDED " AND"
+	    " completed_at < NOW(3) - INTERVAL ? SECOND ORDER BY id"
+	    " FOR UPDATE NOWAIT");
+	for (i = 0; i < e->n; i++)
+		v[i] = (struct db_value){ 'I', .id = &e->ids[i] };
+	v[i] = (struct db_value){ 'u', .u = e->retain_s };
+	rows = db_query_values(db, sql, v, e->n + 1);
+	free(sql);
+	free(v);
+	return rows;
+}
+
+static int
+expire(struct db *db, void *arg)
+{
+	struct expire	*e = arg;
+	struct uuid	*ids = xcalloc(e->n, sizeof(*ids));
+	struct db_rows	*rows = lock_expired(db, e);
+	size_t		 found = 0;
+	int		 rc = rows == NULL ? -1 : 0;
+
+	for (; rows != NULL && db_next(rows); found++) {
+		db_uuid(rows, 0, &ids[found]);
+		tally_add(db, db_str(rows, 1), state_of(rows, 2), -1);
+	}
+	db_rows_free(rows);
+	if (found > 0 && (gone_add(db, ids, found) == -1 || db_exec_ids(db,
+	    "DELETE j FROM job j FORCE INDEX (PRIMARY) WHERE id IN ", ids,
+	    found, "") == -1))
+		rc = -1;
+	free(ids);
+	e->gone = (int)found;
+	return rc;
+}
+
+int
+job_expire(struct db *db, unsigned int retain_s, const struct uuid *ids,
+    size_t n)
+{
+	struct expire	 e = { .ids = ids, .n = n, .retain_s = retain_s };
+
+	return db_run(db, expire, &e) == -1 ? -1 : e.gone;
+}
+
+int
+job_traces(struct db *db, const struct uuid *ids, size_t n,
+    struct job_trace *traces)
+{
+	struct db_rows	*rows;
+	size_t		 i;
+
+	if ((rows = db_query_ids(db, "SELECT id, token,"
+	    " state IN ('completed', 'cancelled') FROM job WHERE id IN ",
+	    ids, n, "")) == NULL)
+		return -1;
+	for (i = 0; i < n && db_next(rows); i++) {
+		db_uuid(rows, 0, &traces[i].id);
+		traces[i].token = db_u64(rows, 1);
+		traces[i].tidy = db_u64(rows, 2) != 0;
+	}
+	db_rows_free(rows);
+	return (int)i;
 }

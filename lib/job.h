@@ -186,21 +186,51 @@ int	 job_cancels(struct db *, uint64_t daemon_id, struct uuid *, size_t n);
  * job_retry	A failed or cancelled job is pending again, at PROGRESS.
  *		MORE(DB, ARG) runs inside the transaction, to reset the steps
  *		that are to run again (step_reset); 0 or -1.
- * job_delete	The row, its events and steps; not while it runs.  Its files
- *		are the sweeper's.
+ * job_delete	At once, as all others see it; not while it runs.  Its events,
+ *		steps, results and files are the sweeper's: retain.h.
  */
 int	 job_cancel(struct db *, const struct uuid *, enum job_state *now);
 int	 job_retry(struct db *, const struct uuid *, double progress,
 	    int (*more)(struct db *, void *), void *, enum job_state *now);
 int	 job_delete(struct db *, const struct uuid *, enum job_state *now);
 
-/*
- * job_expired	Ended jobs of PIPELINE older than RETAIN_S, oldest first.
- * job_unfinished How many unfinished ones an anonymous ADDRESS has, or -1.
- */
-int	 job_expired(struct db *, const char *pipeline, unsigned int retain_s,
-	    struct uuid *, size_t n);
+/* job_unfinished How many unfinished jobs an anonymous ADDRESS has, or -1. */
 int	 job_unfinished(struct db *, const char *address);
+
+/* A way through the ended jobs of one pipeline, oldest first. */
+struct job_expiry {
+	char		pipeline[32];
+	unsigned int	retain_s;	/* they are kept so long */
+	char		at[DB_TIME];	/* of the last one seen; at first any
+					   early time */
+	struct uuid	id;		/* of that one; at first all zero */
+};
+
+/* What of a job's files is wanted. */
+struct job_trace {
+	struct uuid	id;
+	uint64_t	token;		/* of its last attempt */
+	bool		tidy;		/* completed or cancelled: it wants no
+					   work, nor results of others */
+};
+
+/*
+ * Retention.  What has not ended stays: that is looked at again when the row
+ * is locked, since a person may want a job back at any time.
+ *
+ * job_next_pipeline The next name of a pipeline that jobs have, behind NAME
+ *		("" to begin), which is replaced.  1; 0: none; -1.
+ * job_expired	Jobs whose time is over, the next N.  How many, or -1.
+ * job_expire	Remove those of N jobs that ended longer than RETAIN_S ago, as
+ *		job_delete does.  How many, or -1.
+ * job_traces	Those of N jobs that are there, in no order.  How many, or -1.
+ */
+int	 job_next_pipeline(struct db *, char name[32]);
+int	 job_expired(struct db *, struct job_expiry *, struct uuid *, size_t n);
+int	 job_expire(struct db *, unsigned int retain_s, const struct uuid *,
+	    size_t n);
+int	 job_traces(struct db *, const struct uuid *, size_t n,
+	    struct job_trace *);
 
 /* Jobs of one pipeline in one state, from maintained counters. */
 struct job_count {

@@ -19,3 +19,27 @@ ALTER TABLE step
 -- Daemons that died while they had the job, as far as one can tell not by it.
 ALTER TABLE job
 	ADD deaths SMALLINT UNSIGNED NOT NULL DEFAULT 0;
+
+-- A job that was removed, as long as something of it is left: rows of event,
+-- step and artifact, or files.  These tables do not refer to the job, so that
+-- it goes at once, however much it leaves behind, and the rest bit by bit.
+CREATE TABLE gone (
+	job_id	 BINARY(16) NOT NULL PRIMARY KEY,
+	token	 BIGINT UNSIGNED NOT NULL,		-- its results bear it
+	upload_id BINARY(16),
+	at	 DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+ALTER TABLE event DROP FOREIGN KEY event_of_job;
+
+ALTER TABLE step DROP FOREIGN KEY step_of_job;
+
+ALTER TABLE artifact DROP FOREIGN KEY artifact_of_job;
+
+-- How long ended jobs of a pipeline are kept, as the daemons say that know it;
+-- others that sweep need not know it.
+CREATE TABLE retention (
+	pipeline VARCHAR(31) NOT NULL PRIMARY KEY,
+	retain_s INT UNSIGNED NOT NULL,
+	said_at	 DATETIME(3) NOT NULL
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;

@@ -41,7 +41,8 @@ GRANT SELECT, INSERT ON @database@.uniq TO @account:upload@;
 
 -- status: what is known of jobs, and cancel, retry, delete.
 GRANT SELECT, UPDATE, DELETE ON @database@.job TO @account:status@;
-GRANT SELECT, INSERT, DELETE ON @database@.event TO @account:status@;
+GRANT SELECT, INSERT ON @database@.event TO @account:status@;
+GRANT INSERT ON @database@.gone TO @account:status@;
 GRANT SELECT, UPDATE, DELETE ON @database@.step TO @account:status@;
 GRANT SELECT ON @database@.artifact TO @account:status@;
 GRANT SELECT ON @database@.upload TO @account:status@;
@@ -69,6 +70,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON @database@.later
 GRANT SELECT, INSERT, UPDATE, DELETE ON @database@.daemon
     TO @account:millraced@;
 GRANT SELECT, INSERT, UPDATE ON @database@.tally TO @account:millraced@;
+GRANT SELECT, INSERT, DELETE ON @database@.gone TO @account:millraced@;
+GRANT SELECT, INSERT, UPDATE ON @database@.retention
+    TO @account:millraced@;
 GRANT SELECT (expires_at), DELETE ON @database@.login
     TO @account:millraced@;
 GRANT SELECT (until), DELETE ON @database@.throttle TO @account:millraced@;

@@ -72,7 +72,8 @@ my %rights = (
 	status => {
 		%asking,
 		job	=> { read => 1, update => 1, delete => 1 },
-		event	=> { read => 1, insert => 1, delete => 1 },
+		gone	=> { insert => 1 },
+		event	=> { read => 1, insert => 1 },
 		step	=> { read => 1, update => 1, delete => 1 },
 		artifact => { read => 1 },
 		upload	=> { read => 1 },
@@ -88,6 +89,8 @@ my %rights = (
 	},
 	millraced => {
 		job	=> { read => 1, update => 1, delete => 1 },
+		gone	=> { read => 1, insert => 1, delete => 1 },
+		retention => { read => 1, insert => 1, update => 1 },
 		event	=> { read => 1, insert => 1, delete => 1 },
 		step	=> { read => 1, insert => 1, update => 1, delete => 1 },
 		artifact => { read => 1, insert => 1, update => 1,
