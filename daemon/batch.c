@@ -381,14 +381,16 @@ static int
 write_end(struct db *db, const struct outbox *o, const struct job_news *n)
 {
 	const struct outbox_end	*e = &o->end;
+	int			 rc;
 
 	switch (e->verdict) {
 	case VERDICT_DONE:
-		if (artifact_replace(db, &o->id, e->artifacts,
-		    e->nartifacts) == -1)
-			return -1;
-		return job_done(db, n, e->result,
-		    e->nartifacts > 0 ? e->artifacts[0].name : "");
+		/* Rows of results have no fence of their own. */
+		if ((rc = job_done(db, n, e->result,
+		    e->nartifacts > 0 ? e->artifacts[0].name : "")) != 1)
+			return rc;
+		return artifact_replace(db, &o->id, e->artifacts,
+		    e->nartifacts) == -1 ? -1 : 1;
 	case VERDICT_FAILED:
 		return job_failed(db, n, e->why);
 	case VERDICT_AGAIN:

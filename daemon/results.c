@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -135,16 +136,26 @@ results_artifacts(const struct results *r, const struct uuid *job)
 
 /* ---- the files of the list ----------------------------------------------- */
 
-/* Write one that then replaces NAME; nobody finds half of it.  0 or -1. */
+/* What a list is called until it is whole, and has the name of its place. */
+#define PART	".list-"
+
+/*
+ * Write one that then replaces NAME; nobody finds half of it.  0 or -1.
+ *
+ * The daemon may be stopped at any point, and go on when the job is another's.
+ * If that is before it asks whether it is trusted, it gives up; if after, the
+ * part was there in time for the next owner to have removed it.
+ */
 static int
 save(const struct results *r, int dir, const char *name,
     void (*write_it)(FILE *, const struct results *))
 {
-	static const char	 part[] = ".list.part";
-	FILE			*f;
-	int			 fd, rc;
+	char	 part[32];
+	FILE	*f;
+	int	 fd, rc;
 
-	unlinkat(dir, part, 0);
+	snprintf(part, sizeof(part), PART "%08x%08x", arc4random(),
+	    arc4random());
 	if ((fd = openat(dir, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW |
 	    O_CLOEXEC, 0600)) == -1)
 		return -1;
@@ -154,9 +165,35 @@ save(const struct results *r, int dir, const char *name,
 	}
 	write_it(f, r);
 	rc = fflush(f) == 0 && fdatasync(fd) == 0 ? 0 : -1;
-	if (fclose(f) != 0 || rc == -1)
+	if (fclose(f) != 0 || rc == -1 ||
+	    (r->trusted != NULL && !r->trusted()) ||
+	    renameat(dir, part, dir, name) == -1) {
+		unlinkat(dir, part, 0);
 		return -1;
-	return renameat(dir, part, dir, name);
+	}
+	return 0;
+}
+
+/* Lists that earlier attempts began to write. */
+static void
+forget_parts(int dir)
+{
+	int		 fd = openat(dir, ".", O_RDONLY | O_DIRECTORY |
+			    O_CLOEXEC);
+	DIR		*d;
+	struct dirent	*e;
+
+	if (fd == -1)
+		return;
+	if ((d = fdopendir(fd)) == NULL) {
+		close(fd);
+		return;
+	}
+	while ((e = readdir(d)) != NULL) {
+		if (strncmp(e->d_name, PART, strlen(PART)) == 0)
+			unlinkat(dir, e->d_name, 0);
+	}
+	closedir(d);
 }
 
 static void
@@ -260,6 +297,7 @@ results_load(struct results *r, int dir)
 	char	*text, *rest, *line;
 	size_t	 i;
 
+	forget_parts(dir);
 	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		rest = text = read_text(dir, files[i].name);
 		while ((line = strsep(&rest, "\n")) != NULL) {
@@ -343,44 +381,56 @@ place(const char *root, const struct uuid *job, uint64_t token)
 }
 
 /*
- * Where an earlier attempt published, once it is noted that it is moved to
- * TOKEN; to be freed.  NULL when that cannot be noted.
+ * Bring what an earlier attempt published to TO, the place of TOKEN, once that
+ * is noted.  That attempt may itself be moving it, from the one place to the
+ * other: once, so it is found at the third look.  0 or -1.
  */
-static char *
-published(struct results *r, int dir, const char *root,
-    const struct uuid *job, uint64_t token)
+static int
+move_published(struct results *r, int dir, const char *root,
+    const struct uuid *job, uint64_t token, const char *to)
 {
-	char	*at = place(root, job, r->token);
+	char	*at[2] = {
+		place(root, job, r->token), place(root, job, r->before)
+	};
+	int	 i, first = r->before != 0 && access(at[0], F_OK) == -1, rc;
 
-	if (r->before != 0 && access(at, F_OK) == -1) {
-		free(at);
-		at = place(root, job, r->before);
-	} else
+	if (first == 0)
 		r->before = r->token;
 	r->token = token;
-	if (results_save(r, dir) == 0)
-		return at;
-	free(at);
-	return NULL;
+	if ((rc = results_save(r, dir)) == 0) {
+		rc = -1;
+		for (i = first; rc == -1 && i < first + 3; i++)
+			rc = move(dir, at[i % 2], to);
+	}
+	free(at[0]);
+	free(at[1]);
+	return rc;
+}
+
+/* What the attempt TOKEN has stored, or one before it has published, goes TO
+   its place; it may be there already.  0 or -1. */
+static int
+bring(struct results *r, int dir, const char *root, const struct uuid *job,
+    uint64_t token, const char *to)
+{
+	char	 store[RESULTS_STORE];
+
+	results_store(token, store);
+	if (faccessat(dir, store, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return move(dir, store, to);
+	if (r->token == 0 || r->token == token)
+		return 0;
+	return move_published(r, dir, root, job, token, to);
 }
 
 int
 results_publish(struct results *r, int dir, const char *root,
     const struct uuid *job, uint64_t token, char why[256])
 {
-	char	 store[RESULTS_STORE], *to, *from = NULL;
+	char	*to = place(root, job, token);
 	int	 fd, rc = -1;
 
-	results_store(token, store);
-	if (faccessat(dir, store, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		from = xstrdup(store);
-	else if (r->token != 0 && r->token != token &&
-	    (from = published(r, dir, root, job, token)) == NULL) {
-		strlcpy(why, "Results cannot be noted", 256);
-		return -1;
-	}
-	to = place(root, job, token);
-	if (from != NULL && move(dir, from, to) == -1) {
+	if (bring(r, dir, root, job, token, to) == -1) {
 		snprintf(why, 256, "Results cannot be published: %s",
 		    strerror(errno));
 		log_warn("%s", to);
@@ -392,7 +442,6 @@ results_publish(struct results *r, int dir, const char *root,
 		close(fd);
 		r->token = token;
 	}
-	free(from);
 	free(to);
 	return rc;
 }

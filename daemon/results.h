@@ -37,6 +37,8 @@ struct results {
 	uint64_t	 token;		/* that they are published under; 0 */
 	uint64_t	 before;	/* or still under, when a move to that was
 					   cut off; 0 */
+	bool		(*trusted)(void);	/* whether the job is still ours; NULL:
+					   it is */
 };
 
 /*
@@ -46,9 +48,11 @@ struct results {
  * results_stored A stage has stored one.  0, or -1: it was never named.
  * results_owed	The first that is named and not stored, or NULL.
  * results_save	Write the list to the files "results" (for stages: NAME tab
- *		PATH tab TYPE) and "stored" of the directory DIR.  0 or -1.
+ *		PATH tab TYPE) and "stored" of the directory DIR, if the job is
+ *		still ours.  0 or -1.
  * results_load	Read it from there again.  What is not of that form is left
- *		out: a stage could have written it.
+ *		out: a stage could have written it.  From now on no earlier
+ *		attempt can write it, wherever its daemon was stopped.
  * results_publish Move what is stored to its place below the storage ROOT, and
  *		see that all of it is there.  What an earlier attempt published
  *		is noted in DIR before it is moved: whoever comes after a crash

@@ -1115,6 +1115,7 @@ begin_stages(struct run *r)
 	}
 	r->shown = shown_before(r);
 	results_load(&r->results, r->work.dir);
+	r->results.trusted = child_trusted;
 	r->engine.stages = r->pipeline->stages;
 	r->engine.crashes = r->job.crashes;
 	r->engine.deaths = r->job.deaths;
@@ -1137,13 +1138,9 @@ begin_stages(struct run *r)
 	perform(r, actions);
 }
 
-/* From a timer too, when it could not begin before. */
 static void
-begin(void *arg)
+try_to_begin(struct run *r)
 {
-	struct run	*r = arg;
-
-	r->timer = NULL;
 	if (r->pipeline == NULL) {
 		refuse(r, "There is no pipeline \"%s\" here", r->job.pipeline);
 		return;
@@ -1152,12 +1149,22 @@ begin(void *arg)
 		try_again(r, LOAD_MS, "the database is away");
 		return;
 	}
-	if (open_work(r) == -1)
-		return;
+	if (open_work(r) == 0)
+		begin_stages(r);
+}
+
+/* From a timer too, when it could not begin before. */
+static void
+begin(void *arg)
+{
+	struct run	*r = arg;
+	struct runs	*all = r->all;
+
+	r->timer = NULL;
 	blackbox_name(&r->job.id);
-	begin_stages(r);
+	try_to_begin(r);
 	blackbox_clear();
-	advance_all(r->all);
+	advance_all(all);
 }
 
 /* ---- all of them --------------------------------------------------------- */

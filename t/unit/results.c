@@ -131,6 +131,39 @@ noted_and_cut_off(void **state)
 	results_clear(&r);
 }
 
+static bool
+not_any_more(void)
+{
+	return false;
+}
+
+/* An attempt whose job is another's by now leaves the list as it is. */
+static void
+too_late(void **state)
+{
+	struct rig	*rig = *state;
+	struct results	 r = { .n = 0 }, late = { .n = 0 };
+	int		 fd;
+
+	results_add(&r, "a", "a", "");
+	results_add(&r, "b", "b", "");
+	assert_int_equal(results_save(&r, rig->work), 0);
+	results_add(&late, "a", "a", "");
+	late.trusted = not_any_more;
+	assert_int_equal(results_save(&late, rig->work), -1);
+	results_clear(&late);
+	results_clear(&r);
+
+	/* What it was about to write when it was stopped. */
+	fd = openat(rig->work, ".list-0", O_WRONLY | O_CREAT, 0600);
+	assert_int_not_equal(fd, -1);
+	close(fd);
+	begin(rig, &r);
+	assert_int_equal(r.n, 2);
+	assert_int_equal(faccessat(rig->work, ".list-0", F_OK, 0), -1);
+	results_clear(&r);
+}
+
 /* The same attempt stores and publishes once more. */
 static void
 twice(void **state)
@@ -171,6 +204,7 @@ main(void)
 	const struct CMUnitTest	 tests[] = {
 		TEST(moved_and_cut_off),
 		TEST(noted_and_cut_off),
+		TEST(too_late),
 		TEST(twice),
 		TEST(not_as_said),
 	};
