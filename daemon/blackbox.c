@@ -1,5 +1,5 @@
 /*
- * The black box: STORAGE/run/busy-ID, 16 bytes: the id of a job, or zeros.
+ * The black box: STORAGE/run/busy-ID, a struct box.
  */
 
 #include "blackbox.h"
@@ -7,15 +7,32 @@
 #include <sys/mman.h>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "log.h"
 
+struct box {
+	struct uuid	 job;		/* all zero: none */
+	int		 end;		/* a signal, or EXITED; 0: none yet */
+};
+#define EXITED	(-1)
+
+/* For what it did, or, by a watchdog, did not; and how they were handled. */
+static const int	 signals[] = {
+	SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS
+};
+#define SIGNALS	(sizeof(signals) / sizeof(signals[0]))
+static struct sigaction	 before[SIGNALS];
+static pid_t		 self;		/* children share the box */
+
 /* What is noted before there is a file. */
-static struct uuid	 nowhere;
-static struct uuid	*box = &nowhere;
+static struct box	 nowhere;
+static struct box	*box = &nowhere;
 
 static char *
 path_of(const char *root, uint64_t id)
@@ -26,10 +43,61 @@ path_of(const char *root, uint64_t id)
 	return path;
 }
 
+/* ---- the end ------------------------------------------------------------- */
+
+/* It ends all the same, in the way it would have. */
+static void
+on_signal(int signo)
+{
+	size_t	 i;
+
+	if (getpid() == self)
+		box->end = signo;
+	for (i = 0; i < SIGNALS; i++) {
+		if (signals[i] == signo)
+			sigaction(signo, &before[i], NULL);
+	}
+	raise(signo);
+}
+
+static void
+on_exit_called(void)
+{
+	if (getpid() == self)
+		box->end = EXITED;
+}
+
+/* A stack that is full is a reason too, so there is another one. */
+static void
+catch_ends(void)
+{
+	static bool		 done;
+	static char		 stack[16 * 1024];
+	stack_t			 other = {
+		.ss_sp = stack, .ss_size = sizeof(stack)
+	};
+	struct sigaction	 sa = {
+		.sa_handler = on_signal, .sa_flags = SA_ONSTACK
+	};
+	size_t			 i;
+
+	if (done)
+		return;
+	done = true;
+	self = getpid();
+	if (sigaltstack(&other, NULL) == -1)
+		log_warn("sigaltstack");
+	for (i = 0; i < SIGNALS; i++)
+		sigaction(signals[i], &sa, &before[i]);
+	atexit(on_exit_called);
+}
+
+/* ---- the box ------------------------------------------------------------- */
+
 void
 blackbox_open(const char *root, uint64_t id)
 {
-	static const struct uuid none;
+	static const struct box	 none;
 	char			*path = path_of(root, id);
 	void			*p = MAP_FAILED;
 	int			 fd;
@@ -47,6 +115,8 @@ blackbox_open(const char *root, uint64_t id)
 	}
 	if (p == MAP_FAILED)
 		log_warn("%s", path);
+	else
+		catch_ends();
 	box = p == MAP_FAILED ? &nowhere : p;
 	free(path);
 }
@@ -55,7 +125,7 @@ blackbox_open(const char *root, uint64_t id)
 void
 blackbox_name(const struct uuid *job)
 {
-	*box = *job;
+	box->job = *job;
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
@@ -63,23 +133,28 @@ void
 blackbox_clear(void)
 {
 	atomic_signal_fence(memory_order_seq_cst);
-	*box = (struct uuid){ 0 };
+	box->job = (struct uuid){ 0 };
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
 int
 blackbox_read(const char *root, uint64_t id, struct uuid *job)
 {
-	char	*path = path_of(root, id);
-	int	 fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t	 n = -1;
+	struct box	 found;
+	char		*path = path_of(root, id);
+	int		 fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t		 n;
 
 	free(path);
 	if (fd == -1)
 		return -1;
-	n = read(fd, job, sizeof(*job));
+	n = read(fd, &found, sizeof(found));
 	close(fd);
-	return n == (ssize_t)sizeof(*job) && uuid_is_set(job) ? 0 : -1;
+	if (n != (ssize_t)sizeof(found) || found.end == 0 ||
+	    !uuid_is_set(&found.job))
+		return -1;
+	*job = found.job;
+	return 0;
 }
 
 void

@@ -179,7 +179,7 @@ lease_join(struct lease *l)
 	if (lock(l, F_WRLCK, 0) == -1) {
 		if (errno != EAGAIN && errno != EACCES)
 			fatal("%s/run/daemons", l->conf->root);
-		return "another daemon starts";
+		return "";		/* another starts: after it */
 	}
 	rc = start(l);
 	lock(l, F_UNLCK, 0);
@@ -301,7 +301,7 @@ take_over(struct lease *l, const struct daemon_sign *s, const char *seen_at)
 		return 0;
 	blackbox_remove(root, s->id);
 	log_info("daemon %llu is gone: %d of its jobs wait again%s%s",
-	    (unsigned long long)s->id, n, named ? "; it was busy with job " :
+	    (unsigned long long)s->id, n, named ? "; it met its end in job " :
 	    "", named ? uuid_text(&job, text) : "");
 	return n;
 }

@@ -21,7 +21,8 @@ struct lease;
 /*
  * lease_new	Fatal when the file of locks cannot be opened.
  * lease_id	Of this daemon in the database; 0: there is no lease.
- * lease_join	Try to get one.  NULL: it is there; else why not.
+ * lease_join	Try to get one.  NULL: it is there; else why not, "" when it
+ *		will be there soon.
  * lease_renew	When it is time to, saying that so many slots are RUNNING.
  *		NULL, or why there is no lease any more: see lease_lost.
  * lease_lost	Others may have our jobs from now on.  The next lease_join

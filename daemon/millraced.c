@@ -300,7 +300,8 @@ join(struct millraced *d)
 	const char	*why = lease_join(d->lease);
 
 	if (why != NULL) {
-		complain(d, why);
+		if (*why != '\0')
+			complain(d, why);
 		return;
 	}
 	d->complained = false;

@@ -9,6 +9,7 @@
 #include "job.h"
 #include "lent.h"
 #include "log.h"
+#include "step.h"
 
 /* Jobs of one daemon that are read at a time. */
 #define TURN	32
@@ -183,6 +184,10 @@ as_it_was(const struct job *job, struct job_news *news)
 	news->items_total = job->items_total;
 }
 
+/*
+ * What was not begun yet had no part in the end of its daemon: or one that dies
+ * as soon as it starts would have all jobs set aside.
+ */
 static int
 hand_on(struct db *db, const struct estate *e, const struct job *job,
     bool only)
@@ -190,9 +195,14 @@ hand_on(struct db *db, const struct estate *e, const struct job *job,
 	struct job_news	 news;
 	bool		 named = e->named != NULL &&
 			    uuid_equal(e->named, &job->id);
+	int		 ran, rc;
 
 	as_it_was(job, &news);
-	if (e->how == LEFT)
+	if ((rc = job_owned(db, &job->id, job->token)) != 1)
+		return rc;
+	if ((ran = step_stop(db, &job->id)) == -1)
+		return -1;
+	if (e->how == LEFT || (ran == 0 && !named))
 		return job_give_back(db, &news);
 	strlcpy(news.step, "Its daemon was lost: it waits for another",
 	    sizeof(news.step));

@@ -64,7 +64,8 @@ int	daemon_list(struct db *, struct daemon *, size_t n);
  * daemon_adopt	Daemon FROM is dead: its running jobs are pending again, its
  *		row goes, and items that it did for others (lent.h) have
  *		crashed.  A job is blamed that was NAMED as what it was busy
- *		with, or was the only thing that it had.  Jobs, or -1: also
+ *		with, or was the only thing that it had; for others of which a
+ *		step ran it is a death, for the rest nothing.  Jobs, or -1: also
  *		when its row has changed since it was SEEN_AT (NULL: it is
  *		known to be dead, whatever the row says), and nothing was done.
  * daemon_release It left: the same, counted as nothing.

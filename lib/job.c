@@ -32,6 +32,10 @@
 /* Ids in one statement, at most. */
 #define BATCH		200
 
+/* When daemon after daemon dies, somebody kills them: of so many seconds, one
+   counts. */
+#define DEATH_S		10
+
 /* Of a row; a state that is not known here is left alone, as ended. */
 static enum job_state
 state_of(const struct db_rows *row, unsigned int column)
@@ -743,25 +747,32 @@ int
 job_lost(struct db *db, const struct job_news *n, enum job_blame blame)
 {
 	static const char	 counts[] =
-	    "SELECT crashes, deaths FROM job" NEWS_FENCE " FOR UPDATE";
+	    "SELECT crashes, deaths,"
+	    " COALESCE(died_at > NOW(3) - INTERVAL ? SECOND, 0) FROM job"
+	    NEWS_FENCE " FOR UPDATE";
 	static const char	 sql[] =
 	    NEWS_SET LEAVES ", state = 'pending', ready = ?, crashes = ?,"
-	    " deaths = ?, attempt = GREATEST(attempt, 1) - 1"
-	    NEWS_FENCE UNCANCELLED;
+	    " died_at = IF(deaths = ?, died_at, NOW(3)), deaths = ?,"
+	    " attempt = GREATEST(attempt, 1) - 1" NEWS_FENCE UNCANCELLED;
 	struct db_rows		*row;
 	unsigned int		 crashes, deaths;
+	bool			 again;
 
-	if ((row = db_one(db, counts, FENCE_TYPES, FENCE_VALUES(n))) == NULL)
+	if ((row = db_one(db, counts, "u" FENCE_TYPES, (uint64_t)DEATH_S,
+	    FENCE_VALUES(n))) == NULL)
 		return db_error(db) == DB_OK ? 0 : -1;
 	crashes = (unsigned int)db_u64(row, 0);
 	deaths = (unsigned int)db_u64(row, 1);
+	again = db_u64(row, 2) != 0;
 	db_rows_free(row);
+	if (blame == JOB_INNOCENT && again)
+		return job_give_back(db, n);
 	if (job_orphaned(&crashes, &deaths, blame) == JOB_FAILED)
 		return lost_for_good(db, n, crashes, deaths);
 	return settled_or_stopped(db, n, db_exec(db, sql,
-	    NEWS_TYPES "uuu" FENCE_TYPES, NEWS_VALUES(n),
+	    NEWS_TYPES "uuuu" FENCE_TYPES, NEWS_VALUES(n),
 	    (uint64_t)JOB_PRIORITY, (uint64_t)crashes, (uint64_t)deaths,
-	    FENCE_VALUES(n)));
+	    (uint64_t)deaths, FENCE_VALUES(n)));
 }
 
 int

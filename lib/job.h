@@ -149,7 +149,8 @@ struct job_news {
  *		attempt.
  * job_crashed	The same, counted as a crash.
  * job_lost	The daemon of the job died: it may be claimed again at once, or
- *		has failed, as job_orphaned decides.
+ *		has failed, as job_orphaned decides.  Of deaths that are none
+ *		of its doing one counts in ten seconds.
  * job_recovered The job got past where it crashed: its crashes are forgotten.
  *		The one of these without an event.
  * job_give_back Back to pending at once, counted as nothing.

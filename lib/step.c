@@ -101,6 +101,16 @@ step_save(struct db *db, const struct uuid *job, const struct step_now *step)
 	    (uint64_t)step->position, step->item, step->token) == -1 ? -1 : 0;
 }
 
+int
+step_stop(struct db *db, const struct uuid *job)
+{
+	static const char	 sql[] =
+	    "UPDATE step SET state = 'waiting' WHERE job_id = ?"
+	    " AND state = 'running' AND token IS NULL";
+
+	return (int)db_exec(db, sql, "I", job);
+}
+
 #define WAIT_AGAIN \
 	"UPDATE step SET state = 'waiting', percent = 0, failures = 0," \
 	" crashes = 0, started_at = NULL, ended_at = NULL," \

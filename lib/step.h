@@ -71,6 +71,8 @@ enum step_state	 step_state_parse(const char *);
  *		output; a new attempt starts now.  One that is lent under its
  *		token is not lent any more; one lent under another stays as it
  *		is.
+ * step_stop	Its daemon is gone: steps that it ran itself wait again, as far
+ *		as they had come.  How many, or -1.
  * step_reset	All from POSITION on wait again, as if they had never run;
  *		items of stages behind KEEP go, to be named anew.  Not fenced:
  *		for a job that does not run.
@@ -80,6 +82,7 @@ enum step_state	 step_state_parse(const char *);
 int	step_plan(struct db *, const struct uuid *job, const struct step_new *,
 	    size_t n);
 int	step_save(struct db *, const struct uuid *job, const struct step_now *);
+int	step_stop(struct db *, const struct uuid *job);
 int	step_reset(struct db *, const struct uuid *job, unsigned int position,
 	    unsigned int keep);
 int	step_resume(struct db *, const struct uuid *job, unsigned int position);

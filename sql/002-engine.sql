@@ -18,7 +18,8 @@ ALTER TABLE step
 
 -- Daemons that died while they had the job, as far as one can tell not by it.
 ALTER TABLE job
-	ADD deaths SMALLINT UNSIGNED NOT NULL DEFAULT 0;
+	ADD deaths SMALLINT UNSIGNED NOT NULL DEFAULT 0,
+	ADD died_at DATETIME(3);		-- when that was counted last
 
 -- A job that was removed, as long as something of it is left: rows of event,
 -- step and artifact, or files.  These tables do not refer to the job, so that
