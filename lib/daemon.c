@@ -128,7 +128,7 @@ struct estate {
 	enum how	 how;
 	const char	*seen_at;	/* its row is as it was then, or NULL */
 	const struct uuid *named;	/* or NULL */
-	unsigned int	 running;	/* jobs, as its row says */
+	bool		 part;		/* others have been handed on before */
 	int		 n;		/* jobs of this turn */
 	bool		 alive;		/* its row has changed */
 };
@@ -141,30 +141,30 @@ static int
 lock_row(struct db *db, struct estate *e)
 {
 	static const char	 sql[] =
-	    "SELECT running, seen_at FROM daemon WHERE id = ? FOR UPDATE";
+	    "SELECT running > slots, seen_at FROM daemon WHERE id = ?"
+	    " FOR UPDATE";
 	struct db_rows		*row;
 
 	if ((row = db_one(db, sql, "u", e->from)) == NULL)
 		return db_error(db) == DB_OK ? 0 : -1;
-	e->running = (unsigned int)db_u64(row, 0);
+	e->part = db_u64(row, 0) != 0;
 	e->alive = e->seen_at != NULL &&
 	    strcmp(db_str(row, 1), e->seen_at) != 0;
 	db_rows_free(row);
 	return 0;
 }
 
-/* The row goes with the last jobs.  Before that it says that there were more,
-   for whoever has to go on with it. */
+/* The row goes with the last jobs.  Before that it has more of them than it
+   can: so whoever goes on knows that these are not all. */
 static int
 settle_row(struct db *db, const struct estate *e)
 {
 	static const char	 more[] =
-	    "UPDATE daemon SET running = GREATEST(running, ?) WHERE id = ?";
+	    "UPDATE daemon SET running = slots + 1 WHERE id = ?";
 	static const char	 all[] = "DELETE FROM daemon WHERE id = ?";
 
 	if (e->n == TURN)
-		return db_exec(db, more, "uu", (uint64_t)TURN, e->from) == -1 ?
-		    -1 : 0;
+		return db_exec(db, more, "u", e->from) == -1 ? -1 : 0;
 	return db_exec(db, all, "u", e->from) == -1 ? -1 : 0;
 }
 
@@ -218,7 +218,7 @@ turn(struct db *db, void *arg)
 	struct job	 jobs[TURN];
 	int		 i, items;
 
-	e->running = 0;
+	e->part = false;
 	e->n = 0;
 	if (lock_row(db, e) == -1)
 		return -1;
@@ -231,7 +231,7 @@ turn(struct db *db, void *arg)
 		return -1;
 	for (i = 0; i < e->n; i++) {
 		if (hand_on(db, e, &jobs[i],
-		    e->n == 1 && e->running <= 1 && items == 0) == -1)
+		    e->n == 1 && !e->part && items == 0) == -1)
 			return -1;
 	}
 	return settle_row(db, e);
