@@ -16,10 +16,11 @@ ALTER TABLE step
 	ADD KEY offers (open, job_id),
 	ADD KEY of_helper (helper);
 
--- Daemons that died while they had the job, as far as one can tell not by it.
+-- Daemons that died while they had the job, as far as one can tell not by it;
+-- and when that was counted last.
 ALTER TABLE job
 	ADD deaths SMALLINT UNSIGNED NOT NULL DEFAULT 0,
-	ADD died_at DATETIME(3);		-- when that was counted last
+	ADD died_at DATETIME(3);
 
 -- A job that was removed, as long as something of it is left: rows of event,
 -- step and artifact, or files.  These tables do not refer to the job, so that
