@@ -94,8 +94,8 @@ enum engine_action {
  * engine_next	The step to start now, or -1.  Ask again until -1, or until
  *		there is no room for more.
  * engine_start	It was started.
- * engine_spoilt	Whether more steps of a stage have failed than its job may do
- *		without.
+ * engine_spoilt	Whether more steps of a stage have failed than its job
+ *		may do without.
  * engine_handle EVENT has come, of step I (any for those of the job).
  *		Returns actions.  A step that went wrong has then failed, or is
  *		to be tried again.
@@ -106,8 +106,8 @@ unsigned int	 engine_begin(struct engine *, struct engine_step *, size_t n);
 int		 engine_next(const struct engine *, const struct engine_step *,
 		    size_t n);
 void		 engine_start(struct engine *, struct engine_step *, int i);
-bool		 engine_spoilt(const struct engine *, const struct engine_step *,
-		    size_t n);
+bool		 engine_spoilt(const struct engine *,
+		    const struct engine_step *, size_t n);
 unsigned int	 engine_handle(struct engine *, struct engine_step *, size_t n,
 		    enum engine_event, int i);
 

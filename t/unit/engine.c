@@ -342,7 +342,8 @@ sets_aside(void **state)
 		unsigned int	 crashes, deaths;
 		bool		 aside;
 	} cases[] = {
-		{ 2, 9, false }, { 3, 0, true }, { 0, 10, true }, { 4, 11, true }
+		{ 2, 9, false }, { 3, 0, true }, { 0, 10, true },
+		{ 4, 11, true }
 	};
 	struct drive	 d;
 	size_t		 i;
