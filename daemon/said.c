@@ -109,7 +109,7 @@ static bool
 reject(struct said *s, const struct report *r)
 {
 	s->rejects = true;
-	s->over = s->kept;
+	s->over = s->item != NULL;
 	set(s->why, r->text, sizeof(s->why));
 	return false;
 }
@@ -119,7 +119,7 @@ retry(struct said *s, const struct report *r)
 {
 	s->retries = true;
 	s->retry_s = r->seconds;
-	s->over = s->kept;
+	s->over = s->item != NULL;
 	set(s->why, r->text, sizeof(s->why));
 	return false;
 }
@@ -127,8 +127,9 @@ retry(struct said *s, const struct report *r)
 static bool
 done(struct said *s, const struct report *r)
 {
-	(void)r;
-	if (!s->kept)
+	/* Said once too often it is of the item before, if it has a name. */
+	if (s->item == NULL ||
+	    (*r->name != '\0' && strcmp(r->name, s->item) != 0))
 		return rubbish(s);
 	s->over = true;
 	return false;
@@ -137,7 +138,7 @@ done(struct said *s, const struct report *r)
 static bool
 failed(struct said *s, const struct report *r)
 {
-	if (!s->kept)
+	if (s->item == NULL)
 		return rubbish(s);
 	s->over = s->fails = true;
 	set(s->why, r->text, sizeof(s->why));

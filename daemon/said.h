@@ -35,9 +35,9 @@ struct said {
 	char		 message[1024];
 	bool		 rejects, retries;
 	unsigned int	 retry_s;	/* 0: as the engine thinks best */
-	bool		 kept;		/* by a program that does items one
-					   after the other: it says itself... */
-	bool		 over;		/* ...when it is done with this one */
+	const char	*item;		/* of a program that is kept: what it was
+					   fed; else NULL */
+	bool		 over;		/* it has said how that one ended */
 	bool		 fails;		/* with a failure */
 	char		 why[1024];	/* it rejects, retries or fails */
 	struct said_item *items;

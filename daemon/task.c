@@ -129,10 +129,10 @@ task_start(struct tasks *all, const struct task_job *job,
 	t->job = job;
 	t->owner = *owner;
 	t->said.details = job->details;
-	t->said.kept = step->stage->kept;
-	if (step->stage->kept)
+	if (step->stage->kept) {
+		t->said.item = step->item;
 		t->kept = kept_feed(all->kepts, job, step, &to_us);
-	else
+	} else
 		t->child = program_start(all->conf, all->sandbox, job, step,
 		    &to_us);
 	if (t->child == NULL && t->kept == NULL) {

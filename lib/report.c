@@ -154,9 +154,9 @@ take_retry(char *rest, struct report *r)
 }
 
 static int
-take_nothing(char *rest, struct report *r)
+take_done(char *rest, struct report *r)
 {
-	(void)r;
+	r->name = next_word(&rest);
 	return *rest == '\0' ? 0 : -1;
 }
 
@@ -172,7 +172,7 @@ static const struct {
 	[REPORT_STORED]	= { "stored",	take_stored },
 	[REPORT_REJECT]	= { "reject",	take_text },
 	[REPORT_RETRY]	= { "retry",	take_retry },
-	[REPORT_DONE]	= { "done",	take_nothing },
+	[REPORT_DONE]	= { "done",	take_done },
 	[REPORT_FAILED]	= { "failed",	take_text },
 };
 

@@ -10,7 +10,7 @@
  *	stored NAME SIZE SHA256 [TYPE]	a result is in the store now
  *	reject MESSAGE			the input is bad: fail, do not retry
  *	retry [SECONDS] MESSAGE		a passing fault: try again later
- *	done				an item, of a kept program, is done
+ *	done [NAME]			an item, of a kept program, is done
  *	failed MESSAGE			it has failed
  *
  * What a kept program reads from descriptor 0 is an item a line, as in "item":
@@ -41,7 +41,8 @@ struct report {
 	double		 percent;	/* progress: 0..100 */
 	unsigned int	 seconds;	/* retry: 0 when not said */
 	uint64_t	 size;		/* stored: bytes */
-	const char	*name;		/* item, detail (key), result, stored */
+	const char	*name;		/* item, detail (key), result, stored,
+					   done */
 	const char	*path;		/* result */
 	const char	*type;		/* result, stored: media type */
 	const char	*sha256;	/* stored: 64 hex digits */

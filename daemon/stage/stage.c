@@ -178,7 +178,7 @@ stage_retry(unsigned int seconds, const char *fmt, ...)
 
 /* ---- items of a kept program --------------------------------------------- */
 
-static bool	 at_hand;		/* an item, that was not ended */
+static const char *at_hand;		/* the item that was not ended */
 
 /*
  * Items come as descriptor 0.  No program that is run for one of them shall
@@ -208,7 +208,7 @@ stage_next(struct stage_item *item)
 	ssize_t		 len;
 	char		*rest;
 
-	if (at_hand)
+	if (at_hand != NULL)
 		stage_failed("Its program did not say how it ended");
 	if (items == NULL)
 		items = open_items();
@@ -220,17 +220,17 @@ stage_next(struct stage_item *item)
 	if (len > 0 && line[len - 1] == '\n')
 		line[len - 1] = '\0';
 	rest = line;
-	item->name = strsep(&rest, " ");
+	item->name = at_hand = strsep(&rest, " ");
 	item->args = rest != NULL ? rest : "";
-	at_hand = true;
 	return true;
 }
 
 void
 stage_done(void)
 {
-	say_words("done\n");
-	at_hand = false;
+	if (at_hand != NULL)
+		say_words("done %s\n", at_hand);
+	at_hand = NULL;
 }
 
 void
@@ -241,7 +241,7 @@ stage_failed(const char *fmt, ...)
 	va_start(ap, fmt);
 	say_text("failed", fmt, ap);
 	va_end(ap);
-	at_hand = false;
+	at_hand = NULL;
 }
 
 void
@@ -252,7 +252,7 @@ stage_refused(const char *fmt, ...)
 	va_start(ap, fmt);
 	say_text("reject", fmt, ap);
 	va_end(ap);
-	at_hand = false;
+	at_hand = NULL;
 }
 
 void
@@ -263,7 +263,7 @@ stage_postponed(unsigned int seconds, const char *fmt, ...)
 	va_start(ap, fmt);
 	say_retry(seconds, fmt, ap);
 	va_end(ap);
-	at_hand = false;
+	at_hand = NULL;
 }
 
 /* ---- what it was given --------------------------------------------------- */

@@ -75,6 +75,7 @@ takes_lines_apart(void **state)
 		{ "retry 30s", { REPORT_RETRY, .text = "30s" }},
 		{ "done", { REPORT_DONE }},
 		{ "done ", { REPORT_DONE }},
+		{ "done page-1", { REPORT_DONE, .name = "page-1" }},
 		{ "failed", { REPORT_FAILED }},
 		{ "failed the ink is dry",
 		    { REPORT_FAILED, .text = "the ink is dry" }},
@@ -131,8 +132,7 @@ refuses_what_is_no_line(void **state)
 		"detail key",
 		"detail kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
 		    "kkkkkkkkkkkk 1",
-		"done 5",
-		"done page-1",
+		"done page-1 well",
 		"result",
 		"result a",
 		"result a/b x",

@@ -147,7 +147,8 @@ only_a_kept_program_says_when_an_item_is_over(void **state)
 		    "upside down" },
 		{ "retry 5 busy",	true, false, false, true, "busy" },
 		{ "progress 100",	false, false, false, false, "" },
-		{ "done already",	false, false, false, false, "" },
+		{ "done page-1",	true, false, false, false, "" },
+		{ "done page-2",	false, false, false, false, "" },
 	};
 	struct said	*s;
 	size_t		 i;
@@ -155,7 +156,7 @@ only_a_kept_program_says_when_an_item_is_over(void **state)
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		s = begin();
-		s->kept = true;
+		s->item = "page-1";
 		hear(s, cases[i].line);
 		assert_int_equal(s->over, cases[i].over);
 		assert_int_equal(s->fails, cases[i].fails);
