@@ -4,11 +4,22 @@
 use strict;
 use warnings;
 
+use POSIX ();
 use Rig;
 use Test::More;
 use Time::HiRes qw(time);
 
 my $rig = Rig->new
+    ->conf('daemon', slots => 4)
+    ->pipeline('loud', "stage shout 100 60s shout\n")
+    ->stage('shout', <<'EOT')
+#!/bin/sh
+rm -f gate.part
+mkfifo gate.part && exec 5<>gate.part && mv gate.part gate || exit 1
+read -r word <&5
+echo boom
+exec sleep 60
+EOT
     ->pipeline('three', <<'EOT')
 stage	first	30	60s	mark-and-gate
 stage	second	30	60s	mark-and-gate
@@ -158,5 +169,99 @@ my $end = $rig->ended($poison, as => $ana);
 is($end->{status}, 'failed', 'a stage that crashes again and again fails');
 like($end->{error_message}, qr/^Set aside after 3 crashes: bite: .*signal 11/,
     'with the reason');
+
+# ---- who is to blame --------------------------------------------------------
+
+sub counts {
+	my ($job) = @_;
+	my ($row) = $rig->sql('SELECT crashes, deaths FROM job' .
+	    ' WHERE id = UNHEX(REPLACE(?, ?, ?))', $job, '-', '');
+	return $row;
+}
+
+# It runs, and the database knows.
+sub stands {
+	for my $job (@_) {
+		$rig->wait_for(sub {
+			-p $rig->dir . "/storage/work/$job/gate"
+			    && $rig->sql('SELECT 1 FROM step WHERE state = ?' .
+			    ' AND job_id = UNHEX(REPLACE(?, ?, ?))', 'running',
+			    $job, '-', '')
+		}, 30, "job $job runs");
+	}
+}
+
+# A daemon that is killed while it has many jobs: none of them.
+my @two = map { $rig->submit('three', as => $ana) } 1 .. 2;
+stands(@two);
+unlink $rig->dir . "/storage/work/$_/gate" for @two;
+$rig->kill('KILL', 'millraced');
+stands(@two);
+is_deeply(counts($_), [ 0, 1 ], 'one of two jobs of a daemon that died: ' .
+    'a death, and no crash') for @two;
+
+# One that meets a defect in what a job says: that job, and no other.
+my $loud = $rig->submit('loud', as => $ana);
+stands($loud);
+$rig->stop('millraced');
+unlink $rig->dir . "/storage/work/$_/gate" for $loud, @two;
+open my $halt, '>', $rig->dir . '/halt' or die "halt: $!";
+print $halt "segv write boom\n";
+close $halt;
+
+# With a library that has it die of SIGSEGV as it handles the word "boom".
+sub start_with_defect {
+	my $pid = fork // die "fork: $!";
+	return $pid if $pid;
+	@ENV{qw(LD_PRELOAD MILLRACE_HALT)} =
+	    ("$rig->{build}/t/torture/halt.so", $rig->dir . '/halt');
+	open STDERR, '>>', $rig->dir . '/log/defect';
+	no warnings 'exec';
+	exec { "$rig->{build}/millraced" } 'millraced', '-c',
+	    $rig->dir . '/millrace.conf';
+	POSIX::_exit(127);
+}
+
+for my $n (1 .. 3) {
+	my $pid = start_with_defect();
+	stands(@two, $loud);
+	unlink $rig->dir . "/storage/work/$_/gate" for @two;
+	$rig->tell($loud, 'on');
+	waitpid $pid, 0;
+	is($? & 127, 11, 'the daemon dies of a signal');
+	unlink $rig->dir . "/storage/work/$loud/gate";
+}
+$rig->start_program('millraced');
+$end = $rig->ended($loud, as => $ana);
+is($end->{error_message}, 'Set aside: it brought its daemon down 3 times',
+    'the job that did it is set aside');
+like($rig->log('millraced') . Rig::_read($rig->dir . '/log/defect'),
+    qr/it met its end in job \Q$loud\E/, 'and was named');
+is(counts($_)->[0], 0, 'no other job is blamed') for @two;
+for my $stage (qw(first second third)) {
+	for my $job (@two) {
+		$rig->tell($job, 'end');
+		$rig->wait_for(sub {
+			$rig->sql('SELECT 1 FROM step WHERE state = ?' .
+			    ' AND stage = ? AND job_id = UNHEX(REPLACE(?, ?, ?))',
+			    'done', $stage, $job, '-', '')
+		}, 30, "$stage is done");
+	}
+	is_deeply(counts($_), [ 0, 0 ], 'a step that is done is a new start')
+	    for @two;
+}
+is($rig->ended($_, as => $ana)->{status}, 'completed', 'they complete')
+    for @two;
+
+# One that had nothing else.
+my $only = $rig->submit('three', as => $ana);
+for (1 .. 3) {
+	stands($only);
+	unlink $rig->dir . "/storage/work/$only/gate";
+	$rig->kill('KILL', 'millraced');
+}
+is($rig->ended($only, as => $ana)->{error_message},
+    'Set aside: it brought its daemon down 3 times',
+    'the only job of a daemon that dies three times is set aside');
 
 done_testing;
