@@ -41,7 +41,7 @@
  * MySQL knows no such limit but that of any session that is silent: there it
  * is longer, for those that have nothing to do.
  */
-#define LOCK_S		2
+#define LOCK_S		1
 #define STILL_S		2
 #define SILENT_S	10
 

@@ -491,9 +491,8 @@ take_rows(struct db *db, const struct claim *c, const struct db_value *v)
 }
 
 static int
-claim(struct db *db, void *arg)
+claim(struct db *db, struct claim *c)
 {
-	struct claim	*c = arg;
 	struct db_value	*v = xcalloc(c->n + 2, sizeof(*v));
 	char		*sql;
 	size_t		 i;
@@ -528,6 +527,24 @@ out:
 	return rc;
 }
 
+/*
+ * Others may be about to take the same rows, or stand still while they do:
+ * that is no reason to wait more than once.  1: done; 0: they are; -1.
+ */
+static int
+try_claim(struct db *db, struct claim *c)
+{
+	enum db_error	 error;
+
+	if (db_begin(db) == -1)
+		return -1;
+	if (claim(db, c) == 0 && db_commit(db) == 0)
+		return 1;
+	error = db_error(db);
+	db_rollback(db);
+	return error == DB_AGAIN ? 0 : -1;
+}
+
 int
 job_claim(struct db *db, struct job_queue *queue, uint64_t daemon_id,
     struct job *jobs, size_t n)
@@ -535,7 +552,7 @@ job_claim(struct db *db, struct job_queue *queue, uint64_t daemon_id,
 	struct uuid	 ids[BATCH];
 	struct claim	 c = { .daemon_id = daemon_id, .ids = ids,
 	    .jobs = jobs };
-	int		 found;
+	int		 found, rc;
 
 	if (n > BATCH)
 		n = BATCH;
@@ -544,8 +561,8 @@ job_claim(struct db *db, struct job_queue *queue, uint64_t daemon_id,
 	c.n = (size_t)found;
 	/* Positive as a signed number too, so that no tool misreads it. */
 	c.token = (((uint64_t)arc4random() << 32) | arc4random()) >> 1 | 1;
-	if (db_run(db, claim, &c) == -1)
-		return -1;
+	if ((rc = try_claim(db, &c)) != 1)
+		return rc;
 	queue->low = ids[found - 1];
 	return c.taken;
 }
