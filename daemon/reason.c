@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "jobstate.h"
 #include "said.h"
 #include "utf8.h"
 
@@ -94,15 +93,4 @@ reason_final(enum engine_event event, unsigned int n, char *buf, size_t size)
 		snprintf(buf, size, "Set aside after %u crashes: %s", n,
 		    before);
 	utf8_clean(buf);
-}
-
-void
-reason_aside(unsigned int crashes, unsigned int deaths, char *buf, size_t size)
-{
-	if (job_aside(crashes, 0))
-		snprintf(buf, size, "Set aside: it brought its daemon down %u "
-		    "times", crashes);
-	else
-		snprintf(buf, size, "Set aside: its daemon died %u times "
-		    "before any of it was done", deaths);
 }

@@ -15,14 +15,10 @@ struct said;
  * reason_of	Write a sentence about the end of STAGE that was judged EVENT,
  *		which is not STEP_OK.
  * reason_final	Add to it that this was the last of N tries, or crashes.
- * reason_aside	Why a job does not begin that was running so often when its
- *		daemon died, CRASHES times by its doing.
  */
 void	reason_of(const struct pipeline *, const struct stage *,
 	    const struct child_end *, enum engine_event, const struct said *,
 	    char *buf, size_t);
 void	reason_final(enum engine_event, unsigned int n, char *buf, size_t);
-void	reason_aside(unsigned int crashes, unsigned int deaths, char *buf,
-	    size_t);
 
 #endif

@@ -1120,7 +1120,7 @@ begin_stages(struct run *r)
 	r->engine.crashes = r->job.crashes;
 	r->engine.deaths = r->job.deaths;
 	if (job_aside(r->job.crashes, r->job.deaths))
-		reason_aside(r->job.crashes, r->job.deaths, r->why,
+		job_aside_why(r->job.crashes, r->job.deaths, r->why,
 		    sizeof(r->why));
 	r->engine.owes = results_owed(&r->results) != NULL;
 	actions = engine_begin(&r->engine, r->plan.states, r->plan.n);

@@ -751,12 +751,7 @@ lost_for_good(struct db *db, const struct job_news *n, unsigned int crashes,
 {
 	char	 why[128];
 
-	if (job_aside(crashes, 0))
-		snprintf(why, sizeof(why), "Set aside: it brought its daemon "
-		    "down %u times", crashes);
-	else
-		snprintf(why, sizeof(why), "Set aside: its daemon died %u "
-		    "times before any of it was done", deaths);
+	job_aside_why(crashes, deaths, why, sizeof(why));
 	return job_failed(db, n, why);
 }
 

@@ -4,7 +4,7 @@
 
 #include "jobstate.h"
 
-#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #define TO(state)	(1U << (state))
@@ -63,6 +63,18 @@ bool
 job_aside(unsigned int crashes, unsigned int deaths)
 {
 	return crashes >= JOB_CRASHES || deaths >= JOB_DEATHS;
+}
+
+void
+job_aside_why(unsigned int crashes, unsigned int deaths, char *buf,
+    size_t size)
+{
+	if (crashes >= JOB_CRASHES)
+		snprintf(buf, size, "Set aside: it brought its daemon down %u "
+		    "times", crashes);
+	else
+		snprintf(buf, size, "Set aside: its daemon died %u times "
+		    "before any of it was done", deaths);
 }
 
 enum job_state

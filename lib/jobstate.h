@@ -17,6 +17,7 @@
 #define MILLRACE_JOBSTATE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum job_state {
 	JOB_PENDING,		/* may be claimed, or waits until a time */
@@ -49,12 +50,15 @@ enum job_blame { JOB_INNOCENT, JOB_BLAMED };
 /*
  * job_aside	Whether a job with these counts is set aside.  It is claimed
  *		once more, but only its "always" stages run.
+ * job_aside_why Says so in words, for people.
  * job_orphaned	The daemon of a running job died: count that, and return the
  *		state that the job comes to.  That is JOB_PENDING, or JOB_FAILED
  *		when it was set aside before, and even so brought its daemon
  *		down.
  */
 bool		 job_aside(unsigned int crashes, unsigned int deaths);
+void		 job_aside_why(unsigned int crashes, unsigned int deaths,
+		    char *buf, size_t);
 enum job_state	 job_orphaned(unsigned int *crashes, unsigned int *deaths,
 		    enum job_blame);
 
