@@ -15,6 +15,7 @@
 
 #include "sweep.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <dirent.h>
@@ -40,9 +41,12 @@
 #include "uuid.h"
 
 /* A turn, and how much longer the rest after it takes. */
-#define TURN_MS		20
-#define REST		4
+#define TURN_MS		10
+#define REST		9
 #define REST_MOST_MS	1000	/* who waited has not worked */
+
+/* It gives way to stages as well. */
+#define NICE		10
 
 /* Things done in one turn, at most. */
 #define JOBS		200
@@ -656,6 +660,7 @@ sweep_all(void *arg)
 	    .pipelines = owner->pipelines };
 	int		 rc;
 
+	setpriority(PRIO_PROCESS, 0, NICE);
 	s.db = db_open(s.conf, "millraced");
 	rc = sweep(&s);
 	if (s.jobs > 0 || s.files > 0)
