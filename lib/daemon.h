@@ -18,7 +18,8 @@ struct daemon {
 	char		host[256];
 	unsigned int	pid;
 	unsigned int	slots;
-	unsigned int	running;	/* jobs now */
+	unsigned int	running;	/* of these, some time ago: of its own
+					   jobs, and of items of others */
 	char		version[32];
 	char		queues[256];
 	char		started_at[DB_TIME];
