@@ -102,7 +102,7 @@ struct lent_held {
 	const char	*item;
 	bool		 wanted;	/* the lender wants it back */
 	bool		 cancelled;	/* somebody wants the job to end */
-	bool		 over;		/* the lender has not the job any more */
+	bool		 over;		/* the job is not the lender's now */
 };
 
 int	lent_jobs(struct db *, uint64_t helper, struct lent_job *, size_t n);

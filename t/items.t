@@ -85,7 +85,7 @@ my ($last) = $rig->sql("SELECT items_done, items_total FROM event WHERE $of" .
     ' AND items_total > 0 ORDER BY seq DESC LIMIT 1', $job, '-', '');
 is_deeply($last, [ 2000, 2000 ], 'clients saw all of them done');
 
-# ---- programs that are kept ----------------------------------------------------
+# ---- programs that are kept -------------------------------------------------
 
 $job = Items::submit('kept', 10_000);
 is(Items::ended($job)->{status}, 'completed', '10,000 items, by kept programs');
@@ -144,7 +144,8 @@ $rig->kill('HUP', $_) for qw(millraced upload status), @hosts;
 $rig->wait_for(sub {
 	!grep { $rig->log($_) !~ /reload: 8 pipelines/ } 'millraced', @hosts
 }, 20, 'all have read the pipelines');
-$rig->wait_for(sub { eval { Items::submit('fail-20', 1) } }, 20, 'and are asked');
+$rig->wait_for(sub { eval { Items::submit('fail-20', 1) } }, 20,
+    'and clients may ask for them');
 
 for (
 	[ 'fail-finish', 'failed',    180 ],
@@ -200,7 +201,8 @@ $rig->wait_for(sub { 3 == $rig->sql('SELECT id FROM daemon') }, 20,
 $job = Items::submit('slow', 200);
 ($lender, $helper) = names_of($job);
 my $paused = $rig->kill('STOP', $helper);
-is(Items::ended($job)->{status}, 'completed', 'a helper that is stopped is done without');
+is(Items::ended($job)->{status}, 'completed',
+    'a helper that is stopped is done without');
 kill 'CONT', $paused;
 $d = Items::details($job);
 is($d->{made}, 200, 'each item is done');
