@@ -172,20 +172,25 @@ limit(int resource, rlim_t most)
 	return setrlimit(resource, &r);
 }
 
+/*
+ * Counted within a user namespace, with the keeper; else over all of the user:
+ * then the keeper ends the tree before it takes from others.  Root is exempt,
+ * or is that of a container, with all that runs there.
+ */
 static int
-set_limits(const struct child_spec *spec)
+limit_processes(void)
 {
 	rlim_t	 most = most_processes();
 
-	/*
-	 * Counted within a user namespace, with the keeper; else over all of
-	 * the user: then the keeper ends the tree before it takes from others.
-	 * Root is exempt (see bound_processes).
-	 */
 	if (spaces & CLONE_NEWUSER)
-		most++;
-	else if (geteuid() != 0)
-		most += most + proc_own_threads();
+		return limit(RLIMIT_NPROC, most + 1);
+	return geteuid() == 0 ? 0 :
+	    limit(RLIMIT_NPROC, 2 * most + proc_own_threads());
+}
+
+static int
+set_limits(const struct child_spec *spec)
+{
 #if !defined(__SANITIZE_ADDRESS__)
 	/* A sanitizer's shadow takes terabytes of address space. */
 	if (spec->memory != 0 && limit(RLIMIT_AS, spec->memory) == -1)
@@ -198,7 +203,7 @@ set_limits(const struct child_spec *spec)
 		return -1;
 	if (limit(RLIMIT_NOFILE, FILES) == -1 || limit(RLIMIT_CORE, 0) == -1)
 		return -1;
-	return limit(RLIMIT_NPROC, most);
+	return limit_processes();
 }
 
 /* Descriptors 0 to 3 and ERROR, which exec closes.  INPUT may be -1. */

@@ -22,7 +22,8 @@ my $rounds = Torture::rounds(5, 50);
 my $bound = 256 + 32 * POSIX::sysconf(84);	# _SC_NPROCESSORS_ONLN
 my $dir = ($ENV{TMPDIR} // '/tmp') . "/millrace-bomb-$$";
 my ($jobs, $bombs) = (0, 0);
-END { remove_tree($dir) if -d $dir }
+my $test = $$;
+END { remove_tree($dir) if $$ == $test && -d $dir }
 
 sub rig {
 	my (@build) = @_;

@@ -67,7 +67,7 @@ is(@took, $rounds, 'each was asked for once, and done once');
 cmp_ok($most, '<', 1 + $over, sprintf 'within a second: median %.3f s, most'
     . ' %.3f s', Torture::quantile(0.5, @took), $most);
 my $there = () = $rig->log('second') =~ /: taken,/g;
-cmp_ok($there, '>', 0, "$there of them on another host");
+cmp_ok($there, '>', 0, "$there of them on another host") if $rounds > 4;
 $rig->ledger(name => 'nothing is left or lost');
 Trees::torture(jobs => $rounds, cancels => $rounds,
     cancel_ms => int 1000 * $most);

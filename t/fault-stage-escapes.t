@@ -13,7 +13,8 @@ my $rounds = Torture::rounds(20, 200);
 my $dir = ($ENV{TMPDIR} // '/tmp') . "/millrace-escapes-$$";
 my %longest;
 my $jobs = 0;
-END { remove_tree($dir) if -d $dir }
+my $test = $$;
+END { remove_tree($dir) if $$ == $test && -d $dir }
 
 sub rig {
 	my (@build) = @_;

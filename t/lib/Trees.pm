@@ -21,7 +21,7 @@ my $top = Cwd::abs_path(dirname(__FILE__) . '/../..');
 my $STEP = 0.05;
 
 # What belongs to a job: it was given its name, or is in its directory.  The
-# keeper is among them.  Without a job: of any.
+# keeper is among them, where we may look at it.  Without a job: of any.
 sub of {
 	my ($rig, $job) = @_;
 	my $work = "$rig->{dir}/storage/work/" . ($job // '');
@@ -29,19 +29,26 @@ sub of {
 	for my $dir (glob '/proc/[0-9]*') {
 		my $cwd = readlink "$dir/cwd" // next;
 		push @all, substr $dir, 6
-		    if index($cwd, $work) == 0 ||
-			index(Rig::_read("$dir/environ") // '', "=$work") >= 0;
+		    if index($cwd, $work) == 0 || is_named($dir, $work);
 	}
 	return @all;
 }
 
-# The keeper of a job's only program: the parent of the first of them.
+sub is_named {
+	my ($dir, $work) = @_;
+	return index(Rig::_read("$dir/environ") // '', "=$work") >= 0;
+}
+
+# The keeper of a job's only program: the parent of the first that was given
+# the job's name.
 sub keeper {
 	my ($rig, $job) = @_;
-	my %here = map { $_ => 1 } of($rig, $job);
-	for my $pid (keys %here) {
+	my $work = "$rig->{dir}/storage/work/$job";
+	my %named = map { $_ => 1 } grep { is_named("/proc/$_", $work) }
+	    of($rig, $job);
+	for my $pid (keys %named) {
 		my $parent = parent($pid) // next;
-		return $pid if !$here{$parent};
+		return $parent if $parent > 1 && !$named{$parent};
 	}
 	return;
 }
