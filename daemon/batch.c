@@ -112,6 +112,8 @@ struct outbox {
 	enum refusals	 refusals;
 	bool		 refused;	/* by the fence */
 	bool		 told;		/* its fate is known and was told */
+	int		(*first)(void *);	/* or NULL */
+	void		*first_arg;
 	void		(*fate)(void *, enum outbox_fate);
 	void		*arg;
 };
@@ -157,6 +159,13 @@ outbox_new(struct batch *b, const struct job *job,
 	RB_INIT(&o->marks);
 	TAILQ_INSERT_TAIL(&b->all, o, entry);
 	return o;
+}
+
+void
+outbox_first(struct outbox *o, int (*fn)(void *), void *arg)
+{
+	o->first = fn;
+	o->first_arg = arg;
 }
 
 /* Forget the first N letters. */
@@ -631,6 +640,34 @@ rows(const struct outbox *o)
 	return o->nletters + o->nplans + o->nmarks;
 }
 
+/* Not now.  COST_MS is how long everybody has waited to learn that. */
+static void
+hold(struct outbox *o, uint64_t cost_ms)
+{
+	unsigned int	 before = o->held_ms;
+	char		 id[UUID_TEXT];
+
+	o->held_ms = before == 0 ? HELD_LEAST_MS : before * 2;
+	if (o->held_ms > HELD_MOST_MS)
+		o->held_ms = HELD_MOST_MS;
+	if (before <= HELD_SAID_MS && o->held_ms > HELD_SAID_MS)
+		log_warnx("job %s: its news cannot be written now, and wait",
+		    uuid_text(&o->id, id));
+	o->held_until = loop_now() +
+	    (o->held_ms > 4 * cost_ms ? o->held_ms : 4 * cost_ms);
+	o->sent = 0;
+}
+
+/* Whether all is done that has to be before. */
+static bool
+may_go(struct outbox *o)
+{
+	if (o->first == NULL || o->first(o->first_arg) == 0)
+		return true;
+	hold(o, 0);
+	return false;
+}
+
 /* Due, after what is there already was crossed out.  1, 0, or -1. */
 static int
 is_ready(struct batch *b, struct outbox *o)
@@ -641,7 +678,7 @@ is_ready(struct batch *b, struct outbox *o)
 		return 0;
 	if (o->unsure && make_sure(b, o) == -1)
 		return -1;
-	return is_due(o, now);
+	return is_due(o, now) && may_go(o);
 }
 
 /*
@@ -689,24 +726,6 @@ tell_fates(struct batch *b)
 			    OUTBOX_ENDED : OUTBOX_LOST);
 		}
 	}
-}
-
-/* Not now.  COST_MS is how long everybody has waited to learn that. */
-static void
-hold(struct outbox *o, uint64_t cost_ms)
-{
-	unsigned int	 before = o->held_ms;
-	char		 id[UUID_TEXT];
-
-	o->held_ms = before == 0 ? HELD_LEAST_MS : before * 2;
-	if (o->held_ms > HELD_MOST_MS)
-		o->held_ms = HELD_MOST_MS;
-	if (before <= HELD_SAID_MS && o->held_ms > HELD_SAID_MS)
-		log_warnx("job %s: its news cannot be written now, and wait",
-		    uuid_text(&o->id, id));
-	o->held_until = loop_now() +
-	    (o->held_ms > 4 * cost_ms ? o->held_ms : 4 * cost_ms);
-	o->sent = 0;
 }
 
 /* An end that can be told by the fewest words. */
@@ -790,7 +809,8 @@ write_each(struct batch *b)
 	uint64_t	 end = loop_now() + BUSY_MS;
 
 	TAILQ_FOREACH(o, &b->all, entry) {
-		if (o->unsure || o->held_ms != 0 || !is_due(o, loop_now()))
+		if (o->unsure || o->held_ms != 0 ||
+		    !is_due(o, loop_now()) || !may_go(o))
 			continue;
 		if (write_alone(b, o) == -1)
 			return -1;

@@ -49,6 +49,8 @@ struct outbox_end {
  * batch_flush	Write what waits, now.  0, or -1 while the database is away.
  * outbox_new	For a run of JOB.  FATE(ARG) is told from the loop, once; the
  *		outbox may be freed then.
+ * outbox_first	Before any of it is written, what FN(ARG) does has to be: 0, or
+ *		-1, and it is asked again, later and later.
  * outbox_free	What still waits in it is forgotten.
  * outbox_news	The latest of the job.  Of another stage or phase than the
  *		ones before: both are written.  DETAILS is copied.
@@ -67,6 +69,7 @@ void		 batch_free(struct batch *);
 int		 batch_flush(struct batch *);
 struct outbox	*outbox_new(struct batch *, const struct job *,
 		    void (*fate)(void *, enum outbox_fate), void *);
+void		 outbox_first(struct outbox *, int (*fn)(void *), void *);
 void		 outbox_free(struct outbox *);
 void		 outbox_news(struct outbox *, const struct job_news *);
 void		 outbox_forget(struct outbox *);

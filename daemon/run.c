@@ -76,6 +76,7 @@ struct run {
 	bool		 detailed;	/* they changed */
 	struct work	 work;
 	struct results	 results;
+	bool		 unsaved;	/* of items, since the last list */
 	struct task_job	 task_job;	/* of all of the above, for tasks */
 
 	struct engine	 engine;
@@ -482,6 +483,25 @@ on_news(void *arg)
 	hear(p, task_said(p->task));
 }
 
+/*
+ * Write the list of results.  There may be thousands of items that have some:
+ * it is written before what became of them is, not with each.
+ */
+static int
+save_results(void *arg)
+{
+	struct run	*r = arg;
+
+	if (!r->unsaved)
+		return 0;
+	if (results_save(&r->results, r->work.dir) == -1) {
+		log_warn("job %s: list of results", r->id);
+		return -1;
+	}
+	r->unsaved = false;
+	return 0;
+}
+
 /* Take over what a stage that ended well has left.  0, or -1 and WHY. */
 static int
 keep(struct part *p, const struct said *said, char *why, size_t size)
@@ -509,9 +529,8 @@ keep(struct part *p, const struct said *said, char *why, size_t size)
 		say(why, size, "%s: %s", stage_of(p)->name, what);
 		return -1;
 	}
-	if ((said->results.n > 0 || said->stored.n > 0) &&
-	    results_save(&r->results, r->work.dir) == -1) {
-		log_warn("job %s: list of results", r->id);
+	r->unsaved |= said->results.n > 0 || said->stored.n > 0;
+	if (p->item == NULL && save_results(r) == -1) {
 		say(why, size, "%s: its results cannot be noted",
 		    stage_of(p)->name);
 		return -1;
@@ -684,6 +703,9 @@ start(struct run *r, int i)
 	static const struct said	 no_room = {
 		.why = "This host has no room for a process"
 	};
+	static const struct said	 no_list = {
+		.why = "The list of its results cannot be written"
+	};
 	struct part		*p = r->plan.parts[i];
 	struct task_step	 step = {
 		.stage = stage_of(p), .item = p->item, .args = p->args
@@ -692,15 +714,21 @@ start(struct run *r, int i)
 		.news = on_news, .end = on_end, .arg = p
 	};
 
+	/* A stage finds the results of those before it. */
+	bool			 listed = r->stage == stage_of(p) ||
+				    save_results(r) == 0;
+
 	p->attempt++;
 	engine_start(&r->engine, r->plan.states, i);
 	enter(r, stage_of(p));
 	(p->item != NULL ? log_debug : log_info)("job %s: %s: starts", r->id,
 	    name_of(p));
 	step.cores = share_of_cores(r, p);
-	p->task = task_start(r->all->tools.tasks, &r->task_job, &step, &owner);
+	if (listed)
+		p->task = task_start(r->all->tools.tasks, &r->task_job, &step,
+		    &owner);
 	if (p->task == NULL) {
-		settle(p, &no_room, &none, STEP_AGAIN);
+		settle(p, listed ? &no_room : &no_list, &none, STEP_AGAIN);
 		return;
 	}
 	save_step(p, NULL, NULL);
@@ -1209,6 +1237,7 @@ runs_start(struct runs *all, const struct job *job)
 	r->set = set_use(all->set);
 	r->pipeline = pipeline_find(r->set->pipelines, job->pipeline);
 	r->outbox = outbox_new(all->tools.batch, job, fate, r);
+	outbox_first(r->outbox, save_results, r);
 	TAILQ_INSERT_TAIL(&all->list, r, entry);
 	all->n++;
 	log_info("job %s: %s: taken, attempt %u", r->id, job->pipeline,
