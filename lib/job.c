@@ -473,7 +473,13 @@ struct claim {
 	int		 taken;
 };
 
-/* Whoever changes the row has it: no lock is held before, none waited for. */
+/*
+ * Whoever changes the row has it: no lock is held before, none waited for.
+ *
+ * Rows are locked by PRIMARY, in the order of their ids, here and wherever a
+ * state is asked for beside an id: by the index of states the server would
+ * lock that first, and meet another one on the way there.
+ */
 static int64_t
 take_rows(struct db *db, const struct claim *c, const struct db_value *v)
 {
@@ -596,8 +602,9 @@ job_hold(struct db *db, const struct uuid *ids, size_t n)
 
 /* What every news changes, and the values for it, in this order. */
 #define NEWS_SET \
-	"UPDATE job SET seq = seq + 1, changed_at = NOW(3), phase = ?," \
-	" stage = ?, stage_progress = ?, progress = GREATEST(progress, ?)," \
+	"UPDATE job FORCE INDEX (PRIMARY) SET seq = seq + 1," \
+	" changed_at = NOW(3), phase = ?, stage = ?, stage_progress = ?," \
+	" progress = GREATEST(progress, ?)," \
 	" eta_s = NULLIF(?, -1), items_done = ?, items_total = ?, step = ?," \
 	" message = ?, details = COALESCE(?, details)"
 #define NEWS_TYPES	"ssddiuusss"
@@ -614,7 +621,8 @@ int
 job_owned(struct db *db, const struct uuid *id, uint64_t token)
 {
 	static const char	 sql[] =
-	    "SELECT 1 FROM job" NEWS_FENCE " FOR UPDATE";
+	    "SELECT 1 FROM job FORCE INDEX (PRIMARY)" NEWS_FENCE
+	    " FOR UPDATE";
 	struct db_rows		*row = db_one(db, sql, FENCE_TYPES, id, token);
 
 	if (row == NULL)
@@ -760,7 +768,8 @@ job_lost(struct db *db, const struct job_news *n, enum job_blame blame)
 {
 	static const char	 counts[] =
 	    "SELECT crashes, deaths,"
-	    " COALESCE(died_at > NOW(3) - INTERVAL ? SECOND, 0) FROM job"
+	    " COALESCE(died_at > NOW(3) - INTERVAL ? SECOND, 0)"
+	    " FROM job FORCE INDEX (PRIMARY)"
 	    NEWS_FENCE " FOR UPDATE";
 	static const char	 sql[] =
 	    NEWS_SET LEAVES ", state = 'pending', ready = ?, crashes = ?,"
@@ -791,7 +800,8 @@ int
 job_recovered(struct db *db, const struct uuid *id, uint64_t token)
 {
 	static const char	 sql[] =
-	    "UPDATE job SET crashes = 0, deaths = 0" NEWS_FENCE;
+	    "UPDATE job FORCE INDEX (PRIMARY) SET crashes = 0, deaths = 0"
+	    NEWS_FENCE;
 
 	return (int)db_exec(db, sql, FENCE_TYPES, id, token);
 }
@@ -819,10 +829,14 @@ struct due {
 static int
 make_ready(struct db *db, void *arg)
 {
+	/* It may be put off anew since it was seen to be due. */
 	static const char	 ready[] =
-	    "UPDATE job SET ready = ? WHERE id = ? AND state = 'pending'";
+	    "UPDATE job FORCE INDEX (PRIMARY) SET ready = ?"
+	    " WHERE id = ? AND state = 'pending' AND EXISTS"
+	    " (SELECT 1 FROM later l WHERE l.job_id = job.id"
+	    " AND l.due <= NOW(3))";
 	static const char	 remove[] =
-	    "DELETE FROM later WHERE job_id = ?";
+	    "DELETE FROM later WHERE job_id = ? AND due <= NOW(3)";
 	struct due		*due = arg;
 	int			 i;
 
@@ -833,6 +847,12 @@ make_ready(struct db *db, void *arg)
 			return -1;
 	}
 	return 0;
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct uuid));
 }
 
 int
@@ -847,6 +867,8 @@ job_due(struct db *db)
 	    BATCH);
 	if (due.n <= 0)
 		return due.n;
+	/* All who lock several rows go by their ids: see take_rows. */
+	qsort(due.ids, (size_t)due.n, sizeof(due.ids[0]), by_id);
 	return db_run(db, make_ready, &due) == -1 ? -1 : due.n;
 }
 
