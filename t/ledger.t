@@ -78,8 +78,8 @@ by_file('I1', 'a job that was deleted is there', "job $job: was deleted",
 by_sql('I1', 'a job that nobody will claim', "job $job: is pending, and noth",
     "UPDATE job SET state = 'pending' WHERE id = $hex",
     "UPDATE job SET state = 'completed' WHERE id = $hex");
-broken('I1', 'a job whose daemon is stopped', 'is running, of daemon \d+, which',
-    sub {
+broken('I1', 'a job whose daemon is stopped',
+    'is running, of daemon \d+, which', sub {
 	$rig->pipeline('long', "stage wait 100 20s wait\n")
 	    ->stage('wait', "#!/bin/sh\nexec sleep 0.3\n");
 	$rig->kill('HUP', $_) for qw(millraced upload);
@@ -142,8 +142,10 @@ by_sql('I3', 'more than all', "job $job: event 2 has stage 101",
 
 # ---- I4 ---------------------------------------------------------------------
 
-by_file('I4', 'a claim is run twice', "job $job: was claimed 1 times, and run 3",
-    "$dir/log/another", sub { "millraced[1]: job $job: short: taken, attempt 1\n" x 2 });
+my $taken = "millraced[1]: job $job: short: taken, attempt 1\n";
+by_file('I4', 'a claim is run twice',
+    "job $job: was claimed 1 times, and run 3", "$dir/log/another",
+    sub { $taken x 2 });
 by_sql('I4', 'more attempts than claims', "job $job: is at attempt 7",
     "UPDATE job SET attempt = 7 WHERE id = $hex",
     "UPDATE job SET attempt = 1 WHERE id = $hex");
@@ -166,7 +168,8 @@ by_file('I5', 'a file without a row', 'a file without a row',
     $result =~ s/journal$/more/r, sub { 'x' });
 by_file('I5', 'a file that is half-way', 'journal.part: left half-way',
     "$result.part", sub { 'x' });
-by_sql('I5', 'the number of a result', "job $job: has result 5, where 0 was due",
+by_sql('I5', 'the number of a result',
+    "job $job: has result 5, where 0 was due",
     "UPDATE artifact SET position = 5 WHERE job_id = $hex",
     "UPDATE artifact SET position = 0 WHERE job_id = $hex");
 for ([ "work/$job", "work/$job: is left, and the job is completed" ],
