@@ -28,7 +28,8 @@ my %other = (
 	    qr/^end: Result out was not stored as it was said to be$/ ],
 	hash => [ "$put echo stored out 6 ${\ ($sum =~ tr{5}{6}r)} >&3",
 	    qr/^end: Result out was not stored as it was said to be$/ ],
-	empty => [ "echo stored out 6 $sum >&3", qr/^end: The store is empty$/ ],
+	empty => [ "echo stored out 6 $sum >&3",
+	    qr/^end: The store is empty$/ ],
 	missing => [ 'rm out.txt; exec "${0%/*}/store"',
 	    qr/^end: exit 1: result out: out.txt: No such file or directory$/ ],
 );
