@@ -56,9 +56,8 @@ threads_here(void)
 }
 
 static bool
-judge(struct bounds *b, unsigned int n, char what[BOUNDS_WHAT])
+judge(const struct bounds *b, unsigned int n, char what[BOUNDS_WHAT])
 {
-	b->born = n;
 	if (n < b->processes)
 		return false;
 	snprintf(what, BOUNDS_WHAT, "%u processes and threads, its limit",
@@ -69,7 +68,7 @@ judge(struct bounds *b, unsigned int n, char what[BOUNDS_WHAT])
 static bool
 too_many(struct bounds *b, uint64_t now, char what[BOUNDS_WHAT])
 {
-	unsigned int	 crowd = threads_here();
+	unsigned int	 crowd = threads_here(), awake;
 	int16_t		 more = (int16_t)(crowd - b->crowd);
 
 	if (more < 0)
@@ -78,31 +77,30 @@ too_many(struct bounds *b, uint64_t now, char what[BOUNDS_WHAT])
 		return false;
 	b->crowd = crowd;
 	b->count_at = now + COUNT_MS;
-	return judge(b, proc_count_below(b->processes), what);
+	return judge(b, proc_count_below(b->processes, &awake), what);
 }
 
-/* Those that were allowed may not be there yet: count until it stands. */
-static unsigned int
-count_settled(unsigned int most)
-{
-	struct timespec	 pause = { .tv_nsec = SETTLE_MS * 1000 * 1000 };
-	unsigned int	 i, before, n = proc_count_below(most);
-
-	for (i = 0; n < most && i < SETTLE_ROUNDS; i++) {
-		before = n;
-		nanosleep(&pause, NULL);
-		if ((n = proc_count_below(most)) <= before)
-			break;
-	}
-	return n;
-}
-
+/*
+ * Those that ended since are not known, so count when it matters.  Who was
+ * allowed to fork and has not yet is awake, and may be for long on a machine
+ * with much to do: wait, for a while, if with them there would be too many.
+ */
 bool
 bounds_full(struct bounds *b, char what[BOUNDS_WHAT])
 {
-	/* Those that ended since are not known: count when it matters. */
-	return ++b->born > b->processes &&
-	    judge(b, count_settled(b->processes), what);
+	struct timespec	 pause = { .tv_nsec = SETTLE_MS * 1000 * 1000 };
+	unsigned int	 i, n, awake;
+
+	if (++b->born <= b->processes)
+		return false;
+	for (i = 0; i < SETTLE_ROUNDS; i++) {
+		n = proc_count_below(b->processes, &awake);
+		if (n >= b->processes || n + awake < b->processes)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	b->born = n + awake < b->processes ? n + awake + 1 : b->processes;
+	return judge(b, n, what);
 }
 
 /* ---- files --------------------------------------------------------------- */

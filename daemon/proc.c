@@ -268,10 +268,17 @@ add_children(struct todo *t, int task, const char *thread)
 	fclose(f);
 }
 
+static bool
+sleeps(char state)
+{
+	return strchr("STtZX", state) != NULL;
+}
+
 /* Threads of the process PID; its children are noted. */
 static unsigned int
-count_one(struct todo *t, pid_t pid)
+count_one(struct todo *t, pid_t pid, unsigned int *awake)
 {
+	struct process	 p;
 	struct dirent	*entry;
 	char		 path[64];
 	unsigned int	 n = 0;
@@ -284,6 +291,9 @@ count_one(struct todo *t, pid_t pid)
 		if (entry->d_name[0] == '.')
 			continue;
 		n++;
+		if (read_process(dirfd(task), entry->d_name, &p) == 0 &&
+		    !sleeps(p.state))
+			(*awake)++;
 		add_children(t, dirfd(task), entry->d_name);
 	}
 	closedir(task);
@@ -292,31 +302,35 @@ count_one(struct todo *t, pid_t pid)
 
 /* For kernels without lists of children. */
 static unsigned int
-count_all(void)
+count_all(unsigned int *awake)
 {
 	struct process	*list;
 	size_t		 i, n = read_below(&list, NULL);
 	unsigned int	 sum = 0;
 
 	for (i = 0; i < n; i++) {
-		if (list[i].below)
-			sum += list[i].threads;
+		if (!list[i].below)
+			continue;
+		sum += list[i].threads;
+		*awake += sleeps(list[i].state) ? 0 : list[i].threads;
 	}
 	free(list);
 	return sum;
 }
 
 unsigned int
-proc_count_below(unsigned int most)
+proc_count_below(unsigned int most, unsigned int *awake)
 {
 	struct todo	 t = { .n = 0 };
 	unsigned int	 n = 0;
 
+	*awake = 0;
 	if (access("/proc/thread-self/children", R_OK) == -1)
-		return count_all();
-	count_one(&t, self());
+		return count_all(awake);
+	count_one(&t, self(), awake);
+	*awake = 0;			/* that was us */
 	while (t.n > 0 && n < most)
-		n += count_one(&t, t.pids[--t.n]);
+		n += count_one(&t, t.pids[--t.n], awake);
 	free(t.pids);
 	return n;
 }
