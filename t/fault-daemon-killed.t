@@ -13,8 +13,8 @@ my $rig = Torture::rig()->conf('daemon', slots => 40)->start;
 my $t = Torture->new($rig);
 
 sub ended {
-	my ($row) = $rig->sql('SELECT COUNT(*) FROM job WHERE state NOT IN'
-	    . ' (?, ?)', 'pending', 'running');
+	my ($row) = $rig->sql('SELECT COALESCE(SUM(n), 0) FROM tally WHERE'
+	    . ' state IN (?, ?)', 'completed', 'failed');
 	return $row->[0];
 }
 
