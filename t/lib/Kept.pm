@@ -18,6 +18,11 @@ sub program {
 	my $path = $rig->dir . "/stages/$name";
 	my $flags = `pkg-config --cflags --libs libbsd-overlay json-c`;
 	chomp $flags;
+	# The library may have been built with the sanitizers.
+	open my $m, '<', "$rig->{build}/Makefile" or die "Makefile: $!\n";
+	$flags .= " -fsanitize=address,undefined '$top/t/sanitize.c'"
+	    if grep { /^HARDENING = .*-fsanitize/ } <$m>;
+	close $m;
 	open my $f, '>', "$path.c" or die "$path.c: $!\n";
 	print $f $source;
 	close $f or die "$path.c: $!\n";
