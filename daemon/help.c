@@ -71,7 +71,9 @@ struct aid {
 	TAILQ_ENTRY(aid) entry;
 	struct helped	*job;
 	enum aid_state	 state;
-	struct step	 step;		/* as it is to be written */
+	unsigned int	 position;	/* of its stage */
+	char		*item, *args;
+	double		 percent;
 	struct task	*task;
 	struct json_object *details;	/* facts, of this item alone */
 	double		 written;	/* percent */
@@ -79,8 +81,10 @@ struct aid {
 	bool		 noted;		/* that, in the database */
 	bool		 told;		/* to end */
 	bool		 lost;		/* it is not ours: write nothing */
-	bool		 returned;	/* else it has ended */
-	char		*said;		/* how */
+	bool		 returned;	/* else it has ended: */
+	enum step_state	 end;
+	int		 exit_status;
+	char		*output, *said;
 	unsigned int	 refusals;	/* of what is to be written */
 	bool		 seen;		/* by the look at hand */
 };
@@ -245,7 +249,7 @@ find_job(struct help *h, const struct lent_job *lent)
 static const struct stage *
 stage_of(const struct aid *a)
 {
-	return &a->job->pipeline->stages[a->step.position];
+	return &a->job->pipeline->stages[a->position];
 }
 
 /* ---- items --------------------------------------------------------------- */
@@ -256,7 +260,9 @@ new_aid(struct helped *j, const struct step *step)
 	struct aid	*a = xcalloc(1, sizeof(*a));
 
 	a->job = j;
-	a->step = *step;
+	a->position = step->position;
+	a->item = xstrdup(step->item);
+	a->args = xstrdup(step->args);
 	a->state = AID_WAITS;
 	j->waiting++;
 	j->all->count++;
@@ -271,6 +277,9 @@ forget_aid(struct aid *a)
 	a->job->used = loop_now();
 	a->job->all->count--;
 	json_object_put(a->details);
+	free(a->item);
+	free(a->args);
+	free(a->output);
 	free(a->said);
 	free(a);
 }
@@ -296,7 +305,7 @@ on_news(void *arg)
 {
 	struct aid	*a = arg;
 
-	a->step.percent = task_said(a->task)->percent;
+	a->percent = task_said(a->task)->percent;
 }
 
 static void
@@ -319,11 +328,13 @@ describe_end(struct aid *a, const struct said *said,
     const struct child_end *end, enum engine_event event)
 {
 	struct said_end	 how = { .event = event, .child = *end };
+	char		 output[SAID_TAIL + 1];
 
-	a->step.state = event == STEP_OK ? STEP_DONE : STEP_FAILED;
-	a->step.percent = event == STEP_OK ? 100 : said->percent;
-	a->step.exit_status = end->status;
-	said_tail(said, a->step.output, sizeof(a->step.output));
+	a->end = event == STEP_OK ? STEP_DONE : STEP_FAILED;
+	a->percent = event == STEP_OK ? 100 : said->percent;
+	a->exit_status = end->status;
+	said_tail(said, output, sizeof(output));
+	a->output = xstrdup(output);
 	a->said = said_pack(said, &how);
 }
 
@@ -363,8 +374,8 @@ start(struct aid *a)
 	struct helped		*j = a->job;
 	struct help		*h = j->all;
 	struct task_step	 step = {
-		.stage = stage_of(a), .item = a->step.item,
-		.args = a->step.args, .cores = 1
+		.stage = stage_of(a), .item = a->item, .args = a->args,
+		.cores = 1
 	};
 	struct task_owner	 owner = {
 		.news = on_news, .end = on_end, .arg = a
@@ -427,8 +438,8 @@ find_aid(struct helped *j, const struct lent_held *held)
 	struct aid	*a;
 
 	TAILQ_FOREACH(a, &j->aids, entry) {
-		if (a->step.position == held->position &&
-		    strcmp(a->step.item, held->item) == 0)
+		if (a->position == held->position &&
+		    strcmp(a->item, held->item) == 0)
 			return a;
 	}
 	return NULL;
@@ -693,7 +704,7 @@ static bool
 has_news(const struct aid *a)
 {
 	return !a->lost && (a->state == AID_OVER || (a->state == AID_RUNS &&
-	    (!a->noted || a->step.percent > a->written)));
+	    (!a->noted || a->percent > a->written)));
 }
 
 /* One of them, in the transaction at hand. */
@@ -702,15 +713,19 @@ write_aid(struct db *db, struct aid *a)
 {
 	const struct helped	*j = a->job;
 	uint64_t		 self = j->all->self;
+	struct step		 step = {
+		.position = a->position, .state = a->end,
+		.percent = a->percent, .exit_status = a->exit_status
+	};
 
-	if (!has_news(a))
-		return 0;
+	strlcpy(step.item, a->item, sizeof(step.item));
 	if (a->state == AID_RUNS)
-		return lent_working(db, self, &j->lent, &a->step);
+		return lent_working(db, self, &j->lent, &step);
 	if (a->returned)
-		return lent_return(db, self, &j->lent, &a->step,
+		return lent_return(db, self, &j->lent, &step,
 		    a->begun ? LENT_BEGUN : LENT_NOT_BEGUN);
-	return lent_end(db, self, &j->lent, &a->step, a->said);
+	strlcpy(step.output, a->output, sizeof(step.output));
+	return lent_end(db, self, &j->lent, &step, a->said);
 }
 
 static int
@@ -722,7 +737,7 @@ write_all(struct db *db, void *arg)
 
 	TAILQ_FOREACH(j, &h->jobs, entry) {
 		TAILQ_FOREACH(a, &j->aids, entry) {
-			if (write_aid(db, a) == -1)
+			if (has_news(a) && write_aid(db, a) == -1)
 				return -1;
 		}
 	}
@@ -735,7 +750,7 @@ written(struct aid *a)
 	if (a->state == AID_OVER)
 		forget_aid(a);
 	else if (a->state == AID_RUNS) {
-		a->written = a->step.percent;
+		a->written = a->percent;
 		a->noted = true;
 	}
 }
@@ -750,18 +765,18 @@ say_less(struct aid *a)
 	struct said_end	 how = { .event = STEP_BROKEN };
 
 	log_warnx("job %s: %s: the database does not take its end", a->job->id,
-	    a->step.item);
+	    a->item);
 	a->returned = a->refusals++ > 0;
 	free(a->said);
-	a->step.state = STEP_FAILED;
-	a->step.output[0] = '\0';
+	a->end = STEP_FAILED;
+	a->output[0] = '\0';
 	a->said = said_pack(&said, &how);
 }
 
 static int
 write_one(struct db *db, void *arg)
 {
-	return write_aid(db, arg) == -1 ? -1 : 0;
+	return has_news(arg) && write_aid(db, arg) == -1 ? -1 : 0;
 }
 
 /* One by one, so that one that is refused does not hold up the others. */

@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use Items;
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -48,7 +49,8 @@ sub names_of {
 	    'id = UNHEX(REPLACE(?, ?, ?))', $job, '-', '');
 	my ($helper) = $rig->wait_for(sub {
 		my @h = $rig->sql("SELECT DISTINCT helper FROM step WHERE $of" .
-		    " AND state = 'running' AND helper IS NOT NULL",
+		    " AND state = 'running' AND helper IS NOT NULL" .
+		    ' AND started_at IS NOT NULL',
 		    $job, '-', '');
 		@h && $h[0]
 	}, 60, 'another daemon helps');
@@ -142,7 +144,7 @@ EOT
 $rig->stage('true', "#!/bin/sh\n");
 $rig->kill('HUP', $_) for qw(millraced upload status), @hosts;
 $rig->wait_for(sub {
-	!grep { $rig->log($_) !~ /reload: 8 pipelines/ } 'millraced', @hosts
+	!grep { $rig->log($_) !~ /reload: 9 pipelines/ } 'millraced', @hosts
 }, 20, 'all have read the pipelines');
 $rig->wait_for(sub { eval { Items::submit('fail-20', 1) } }, 20,
     'and clients may ask for them');
@@ -181,6 +183,35 @@ diag(sprintf 'cancelled: %.2f s until no program was left', $took);
 cmp_ok($took, '<', 5, 'on all hosts');
 is(Items::ended($job)->{status}, 'cancelled', 'and it is cancelled');
 
+# ---- a daemon without the storage -------------------------------------------
+
+# It sees the offers, and has pipelines and room, but not the files.
+my $far = $rig->dir . '/far';
+mkdir $_ or die "$_: $!\n" for $far, "$far/sock";
+my $conf = Rig::_read($rig->dir . '/millrace.conf');
+$conf =~ s{^root = .*}{root = $far/storage}m or die;
+$conf =~ s{^sockets = .*}{sockets = $far/sock}m or die;
+Rig::_write("$far/conf", $conf);
+$job = Items::submit('slow', 60);
+$rig->wait_for(sub { held($job) > 0 }, 60, 'others help');
+my $pid = fork // die "fork: $!\n";
+if ($pid == 0) {
+	open STDERR, '>', "$far/log";
+	no warnings 'exec';
+	exec { "$rig->{build}/millraced" } 'millraced', '-c', "$far/conf";
+	POSIX::_exit(127);
+}
+my $refused = $rig->wait_for(sub {
+	(Rig::_read("$far/log") // '') =~ /no help: its directory is not here/
+	    || Items::over($job)
+}, 60, 'a daemon elsewhere looks at the job');
+is($refused, 1, 'a daemon that has not the files does not help');
+is(Items::ended($job)->{status}, 'completed', 'and the job completes');
+is(Items::details($job)->{made}, 60, 'each item is done');
+kill 'TERM', $pid;
+waitpid $pid, 0;
+is($?, 0, 'that daemon ends by itself');
+
 # ---- a helper is told to end ------------------------------------------------
 
 $job = Items::submit('slow', 150);
@@ -198,14 +229,14 @@ $rig->wait_for(sub { 3 == $rig->sql('SELECT id FROM daemon') }, 20,
 
 # ---- a helper is stopped ----------------------------------------------------
 
-$job = Items::submit('slow', 200);
+$job = Items::submit('slower', 24);
 ($lender, $helper) = names_of($job);
 my $paused = $rig->kill('STOP', $helper);
 is(Items::ended($job)->{status}, 'completed',
     'a helper that is stopped is done without');
 kill 'CONT', $paused;
 $d = Items::details($job);
-is($d->{made}, 200, 'each item is done');
+is($d->{made}, 24, 'each item is done');
 is($d->{overlaps}, 0, 'none by two at a time');
 my $crashed = items($job, 'crashes > 0');
 cmp_ok($crashed, '>=', 1, 'those that it had are counted as crashes');

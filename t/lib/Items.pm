@@ -34,6 +34,12 @@ stage	split	5	60s	split
 each	work	90	60s	work 0.2
 stage	join	5	60s	join
 EOT
+    ->pipeline('slower', <<'EOT')
+option	items	number 10 1 20000
+stage	split	5	60s	split
+each	work	90	60s	work 1.5
+stage	join	5	60s	join
+EOT
     ->pipeline('kept', <<'EOT')
 option	items	number 10 1 20000
 stage	split	5	60s	split
@@ -144,6 +150,13 @@ sub ended {
 		my $j = eval { $rig->job($job, as => user()) };
 		$j && $j->{status} =~ /^(completed|failed|cancelled)$/ && $j
 	}, $timeout // 120, "job $job ends");
+}
+
+# Whether it has ended: 2, or nothing.
+sub over {
+	my ($job) = @_;
+	my $j = eval { $rig->job($job, as => user()) };
+	return $j && $j->{status} =~ /^(completed|failed|cancelled)$/ ? 2 : ();
 }
 
 # What its last stage told: {made}, {right}, {twice}, {overlaps}, {hosts}.
