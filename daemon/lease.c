@@ -331,6 +331,12 @@ lease_watch(struct lease *l)
 	return sum;
 }
 
+bool
+lease_alone(const struct lease *l)
+{
+	return l->n == 0;
+}
+
 /* -------------------------------------------------------------------------- */
 
 struct lease *

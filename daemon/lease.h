@@ -29,6 +29,7 @@ struct lease;
  *		takes back, counted as nothing, what nobody took meanwhile.
  * lease_watch	Look at all other daemons.  How many jobs of dead ones are
  *		pending again.
+ * lease_alone	Whether there was no other daemon when it looked last.
  * lease_leave	At the end; with all jobs that are still ours.
  */
 struct lease	*lease_new(const struct conf *, struct db *);
@@ -39,6 +40,7 @@ const char	*lease_join(struct lease *);
 const char	*lease_renew(struct lease *, size_t running);
 void		 lease_lost(struct lease *);
 int		 lease_watch(struct lease *);
+bool		 lease_alone(const struct lease *);
 void		 lease_leave(struct lease *);
 
 #endif

@@ -392,6 +392,8 @@ help(struct millraced *d)
 {
 	size_t	 own = own_slots(d), slots = lease_slots(d->lease);
 
+	if (lease_alone(d->lease))
+		return 0;
 	return (int)help_look(d->help, lease_id(d->lease),
 	    own < slots ? slots - own : 0);
 }
