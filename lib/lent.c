@@ -495,29 +495,77 @@ lent_held(struct db *db, uint64_t helper,
 	return 0;
 }
 
+/*
+ * Do it to all that HELPER holds: first they are read, then each is changed by
+ * its primary key, as everybody else does, and so in no other order of locks.
+ * How many, or -1.
+ */
+static int
+change_held(struct db *db, uint64_t helper,
+    int (*one)(struct db *, uint64_t, const struct uuid *, uint64_t position,
+    const char *item))
+{
+	static const char	 sql[] =
+	    "SELECT job_id, position, item FROM step FORCE INDEX (of_helper)"
+	    " WHERE helper = ? AND state = 'running'"
+	    " ORDER BY job_id, position, item";
+	struct db_rows		*rows;
+	struct uuid		 job;
+	int			 n, sum = 0;
+
+	if ((rows = db_query(db, sql, "u", helper)) == NULL)
+		return -1;
+	while (db_next(rows)) {
+		db_uuid(rows, 0, &job);
+		n = one(db, helper, &job, db_u64(rows, 1), db_str(rows, 2));
+		if (n == -1) {
+			db_rows_free(rows);
+			return -1;
+		}
+		sum += n;
+	}
+	db_rows_free(rows);
+	return sum;
+}
+
+#define OF_HELPER \
+	" WHERE job_id = ? AND position = ? AND item = ?" \
+	" AND helper = ? AND state = 'running'"
+
+static int
+release(struct db *db, uint64_t helper, const struct uuid *job,
+    uint64_t position, const char *item)
+{
+	static const char	 sql[] =
+	    "UPDATE step FORCE INDEX (PRIMARY) SET state = 'waiting',"
+	    " percent = 0, helper = NULL, open = NULL" OF_HELPER;
+
+	return (int)db_exec(db, sql, "Iusu", job, position, item, helper);
+}
+
+static int
+lost(struct db *db, uint64_t helper, const struct uuid *job,
+    uint64_t position, const char *item)
+{
+	static const char	 begun[] =
+	    "UPDATE step FORCE INDEX (PRIMARY) SET state = 'failed',"
+	    " ended_at = NOW(3), open = NULL, said = NULL" OF_HELPER
+	    " AND (started_at IS NOT NULL OR attempt >= ?)";
+	int			 n;
+
+	n = (int)db_exec(db, begun, "Iusuu", job, position, item, helper,
+	    (uint64_t)LOSSES);
+	return n != 0 ? n : release(db, helper, job, position, item);
+}
+
 int
 lent_release(struct db *db, uint64_t helper)
 {
-	static const char	 sql[] =
-	    "UPDATE step FORCE INDEX (of_helper) SET state = 'waiting',"
-	    " percent = 0, helper = NULL, open = NULL"
-	    " WHERE helper = ? AND state = 'running'";
-
-	return (int)db_exec(db, sql, "u", helper);
+	return change_held(db, helper, release);
 }
 
 int
 lent_lost(struct db *db, uint64_t helper)
 {
-	static const char	 begun[] =
-	    "UPDATE step FORCE INDEX (of_helper) SET state = 'failed',"
-	    " ended_at = NOW(3), open = NULL, said = NULL"
-	    " WHERE helper = ? AND state = 'running'"
-	    " AND (started_at IS NOT NULL OR attempt >= ?)";
-	int64_t			 crashed, others;
-
-	crashed = db_exec(db, begun, "uu", helper, (uint64_t)LOSSES);
-	if (crashed == -1 || (others = lent_release(db, helper)) == -1)
-		return -1;
-	return (int)(crashed + others);
+	return change_held(db, helper, lost);
 }

@@ -40,5 +40,6 @@ diag("$rounds kills, " . @jobs . " jobs of 150 items, $sum{twice} items done" .
 is($sum{completed}, @jobs, "$rounds kills: all jobs are completed");
 is($sum{made}, @jobs, 'with all of their items');
 is($sum{overlaps}, 0, 'none was done by two at a time');
-$rig->ledger(faults => $rounds, timeout => Torture::patience());
+my $sum = $rig->ledger(faults => $rounds, timeout => Torture::patience());
+diag("$sum->{lock_deadlocks} deadlocks");
 done_testing;
