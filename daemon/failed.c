@@ -33,12 +33,15 @@ items_of(struct json_object *details)
 	    json_object_get_int64(n) : 0;
 }
 
+/* A program may have given a detail of its own this name: it is no text then,
+   or null. */
 static const char *
 text_of(struct json_object *one, const char *key)
 {
 	struct json_object	*text;
 
-	return json_object_object_get_ex(one, key, &text) ?
+	return json_object_object_get_ex(one, key, &text) &&
+	    json_object_is_type(text, json_type_string) ?
 	    json_object_get_string(text) : "";
 }
 
