@@ -22,6 +22,7 @@
 #include "log.h"
 #include "media.h"
 #include "segment.h"
+#include "source.h"
 #include "spans.h"
 #include "stage.h"
 
@@ -34,14 +35,6 @@
 /* Percent of the stage, when the headers are understood and all is read. */
 #define PROBED		10
 #define READ		90
-
-/*
- * Containers in which every picture has a time of its own, that is the same
- * from wherever one reads.
- */
-static const char *const	timed[] = {
-	"mov", "matroska", "avi", "flv", "asf", "mxf"
-};
 
 /* So many seeks are tried by one ffprobe. */
 #define SEEKS		500
@@ -181,14 +174,14 @@ try_seeks(const struct media *m, const struct span *spans, size_t n)
 		fatal("seeks");
 	for (i = 0; i < n; i++)
 		fprintf(out, "%s%.3f%%+#1", i > 0 ? "," : "",
-		    m->start + spans[i].seek);
+		    source_zero(m) + spans[i].seek);
 	if (fclose(out) == EOF)
 		fatal("seeks");
 	ffmpeg_add(f, "-select_streams", NULL);
-	ffmpeg_addf(f, "%u", m->video);
+	ffmpeg_addf(f, "%u", source_part_video(m));
 	ffmpeg_add(f, "-show_entries", "packet=pts_time,flags",
 	    "-read_intervals", list, NULL);
-	ffmpeg_input(f, m->demuxer);
+	source_part(f, m);
 	f->silence_s = SILENCE_S;
 	ffmpeg_run(f);
 	o = json_tokener_parse(f->output != NULL ? f->output : "");
@@ -207,7 +200,7 @@ is_start(const struct media *m, struct json_object *packet,
 	return json_object_object_get_ex(packet, "pts_time", &at) &&
 	    json_object_object_get_ex(packet, "flags", &flags) &&
 	    json_object_get_string(flags)[0] == 'K' &&
-	    json_object_get_double(at) - m->start < span->seek + EXACT;
+	    json_object_get_double(at) - source_zero(m) < span->seek + EXACT;
 }
 
 /*
@@ -235,21 +228,40 @@ keep_good_cuts(const struct media *m, struct span *spans, size_t *n)
 	}
 }
 
+/*
+ * Plan the cuts; of a file in which they are not to be found, in a copy of
+ * its pictures, if there can be one.
+ */
+static size_t
+plan(struct media *m, struct pictures *pictures, unsigned int length,
+    struct span **spans)
+{
+	unsigned int	 cores = stage_cores();
+	size_t		 n = spans_plan(m, pictures, length, cores, spans);
+
+	if (n > 1 && !source_timed(m)) {
+		m->copied = source_copy(m, pictures);
+		pictures->doubtful |= !m->copied;
+		free(*spans);
+		n = spans_plan(m, pictures, length, cores, spans);
+	}
+	keep_good_cuts(m, *spans, &n);
+	if (n == 1 && m->copied) {
+		m->copied = false;
+		source_forget();
+	}
+	return n;
+}
+
 /* Name the items; LENGTH is the longest, seconds, or 0 for the usual. */
 static void
-cut(const struct media *m, struct pictures *pictures, unsigned int length)
+cut(struct media *m, struct pictures *pictures, unsigned int length)
 {
 	struct span	*spans;
 	size_t		 i, n;
 
-	for (i = 0; i < sizeof(timed) / sizeof(timed[0]); i++)
-		if (strcmp(m->demuxer, timed[i]) == 0)
-			break;
-	if (i == sizeof(timed) / sizeof(timed[0]))
-		pictures->doubtful = true;
-	n = spans_plan(m, pictures, length > 0 ? length : spans_length(m),
-	    stage_cores(), &spans);
-	keep_good_cuts(m, spans, &n);
+	n = plan(m, pictures, length > 0 ? length : spans_length(m), &spans);
+	media_save(m);
 	spans_save(spans, n);
 	if (m->audio != -1 && n > 1)
 		stage_item(SEGMENT_SOUND, SEGMENT_SOUND);
@@ -290,7 +302,6 @@ main(int argc, char *argv[])
 	measure(&m, &pictures);
 	media_ladder(&m, strtoul(stage_option("max_height", HIGHEST), NULL,
 	    10));
-	media_save(&m);
 	tell(&m);
 	stage_progress(READ, NULL);
 	cut(&m, &pictures, length);

@@ -433,6 +433,8 @@ media_save(const struct media *m)
 	json_object_object_add(o, "fps", json_object_new_string(fps));
 	json_object_object_add(o, "interlaced",
 	    json_object_new_boolean(m->interlaced));
+	json_object_object_add(o, "copied",
+	    json_object_new_boolean(m->copied));
 	json_object_object_add(o, "seconds",
 	    stage_number(m->seconds, 3));
 	for (i = 0; i < m->n; i++)
@@ -475,6 +477,7 @@ media_load(struct media *m)
 	m->fps_num = fps.num;
 	m->fps_den = fps.den;
 	m->interlaced = json_object_get_boolean(member(o, "interlaced"));
+	m->copied = json_object_get_boolean(member(o, "copied"));
 	m->seconds = json_object_get_double(member(o, "seconds"));
 	list = member(o, "renditions");
 	while (list != NULL && m->n < MEDIA_RENDITIONS &&

@@ -45,6 +45,7 @@ struct media {
 	unsigned int	 fps_num, fps_den;	/* of the renditions */
 	bool		 interlaced;
 	double		 seconds;	/* 0: the file does not say */
+	bool		 copied;	/* parts are read from source.h's copy */
 	double		 start;		/* what its clock shows at the
 					   beginning; not kept */
 	struct rendition renditions[MEDIA_RENDITIONS];	/* largest first */

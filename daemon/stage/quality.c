@@ -32,6 +32,7 @@
 #include "join.h"
 #include "log.h"
 #include "media.h"
+#include "source.h"
 #include "stage.h"
 
 #define REPORT		"quality.json"
@@ -265,6 +266,7 @@ decode_source(const struct work *w)
 	xasprintf(&graph, "[0:%u]%s,", w->media.video, common);
 	ffmpeg_input(f, w->media.demuxer);
 	add_pictures(f, graph, w);
+	source_clock(f, &w->media, w->media.audio);
 	free(common);
 	free(graph);
 	return f;

@@ -30,6 +30,7 @@
 #include "log.h"
 #include "media.h"
 #include "segment.h"
+#include "source.h"
 #include "spans.h"
 #include "stage.h"
 
@@ -69,8 +70,8 @@ filter_graph(const struct work *w, double seek)
 	common = seek > 0 ? media_filter_within(m) : media_filter(m);
 	if ((out = open_memstream(&graph, &len)) == NULL)
 		fatal("filter");
-	fprintf(out, "[0:%u]%s,trim=start_pts=%lu", m->video, common,
-	    s->first);
+	fprintf(out, "[0:%u]%s,trim=start_pts=%lu", seek > 0 ?
+	    source_part_video(m) : m->video, common, s->first);
 	if (!s->last)
 		fprintf(out, ":end_pts=%lu", s->end);
 	fprintf(out, ",split=%zu", m->n);
@@ -92,12 +93,10 @@ add_input(struct ffmpeg *f, const struct media *m, double seek)
 {
 	ffmpeg_add(f, "-threads", NULL);
 	ffmpeg_addf(f, "%u", stage_cores());
-	if (seek > 0) {
-		ffmpeg_add(f, "-copyts", "-start_at_zero",
-		    "-noaccurate_seek", "-ss", NULL);
-		ffmpeg_addf(f, "%.3f", seek);
-	}
-	ffmpeg_input(f, m->demuxer);
+	if (seek > 0)
+		source_seek(f, m, seek);
+	else
+		ffmpeg_input(f, m->demuxer);
 }
 
 /*
@@ -160,6 +159,7 @@ sound_command(const struct work *w)
 	ffmpeg_add(f, "-map_metadata", "-1", "-map_chapters", "-1", "-f",
 	    "mp4", NULL);
 	ffmpeg_addf(f, "%s/" SEGMENT_SOUND ".mp4", w->dir);
+	source_clock(f, &w->media, w->media.video);
 	f->silence_s = silence_s;
 	f->length_s = w->media.seconds;
 	return f;
@@ -178,6 +178,8 @@ command(const struct work *w, double seek)
 	ffmpeg_add(f, "-filter_complex", graph, NULL);
 	for (i = 0; i < w->media.n; i++)
 		add_rendition(f, w, i);
+	if (seek == 0)
+		source_clock(f, &w->media, w->media.audio);
 	free(graph);
 	return f;
 }
@@ -261,8 +263,8 @@ errors_before(const struct work *w)
 
 	add_input(f, &w->media, w->span.seek);
 	ffmpeg_add(f, "-filter_complex", NULL);
-	ffmpeg_addf(f, "[0:%u]%s,trim=end_pts=%lu[v]", w->media.video, common,
-	    w->span.first);
+	ffmpeg_addf(f, "[0:%u]%s,trim=end_pts=%lu[v]",
+	    source_part_video(&w->media), common, w->span.first);
 	ffmpeg_add(f, "-map", "[v]", "-vsync", "passthrough", "-f", "null",
 	    "-", NULL);
 	f->silence_s = silence_s;
