@@ -43,6 +43,7 @@ struct lent {
 	RB_ENTRY(lent)	 entry;
 	STAILQ_ENTRY(lent) next;	/* once it is back */
 	struct part	*part;
+	unsigned int	 position;	/* of its stage */
 	uint64_t	 token;		/* under which it is lent */
 	bool		 held;		/* else it is open, or may be */
 	bool		 seen;		/* by the look at hand */
@@ -62,7 +63,7 @@ struct loan {
 	struct lents	 lents;
 	size_t		 n, nopen;	/* of them */
 	STAILQ_HEAD(, lent) back;
-	unsigned int	 position;	/* of their stage */
+	unsigned int	 position;	/* of the stage that lends */
 	bool		 begun;		/* the run may be told */
 	bool		 asks;		/* items wait that could be lent */
 	bool		 closed, recalled;
@@ -85,9 +86,12 @@ struct lender {
 
 static void	look(void *);
 
+/* What an attempt before has lent may be of several stages. */
 static int
 by_item(const struct lent *a, const struct lent *b)
 {
+	if (a->position != b->position)
+		return a->position < b->position ? -1 : 1;
 	return strcmp(a->part->item, b->part->item);
 }
 
@@ -157,17 +161,18 @@ come_back(struct loan *loan, struct lent *l)
 	deliver_soon(loan->all);
 }
 
-static struct lent *
-lend(struct loan *loan, struct part *part, uint64_t token)
+static void
+lend(struct loan *loan, struct part *part, unsigned int position,
+    uint64_t token)
 {
 	struct lent	*l = xcalloc(1, sizeof(*l));
 
 	l->part = part;
+	l->position = position;
 	l->token = token;
 	RB_INSERT(lents, &loan->lents, l);
 	loan->n++;
 	loan->nopen++;
-	return l;
 }
 
 /* ---- taking back --------------------------------------------------------- */
@@ -223,10 +228,10 @@ take_news(void *arg, const struct lent_news *news)
 {
 	struct loan	*loan = arg;
 	struct part	 part = { .item = (char *)(uintptr_t)news->item };
-	struct lent	 key = { .part = &part }, *l;
+	struct lent	 key = { .part = &part, .position = news->position };
+	struct lent	*l;
 
-	if (news->position != loan->position ||
-	    (l = RB_FIND(lents, &loan->lents, &key)) == NULL)
+	if ((l = RB_FIND(lents, &loan->lents, &key)) == NULL)
 		return;
 	l->seen = true;
 	if (!news->open && !l->held) {
@@ -311,7 +316,7 @@ offer(struct loan *loan)
 		n = loan->owner.choose(loan->owner.arg, parts,
 		    loan->window - loan->nopen, &loan->position);
 	for (i = 0; i < n; i++) {
-		lend(loan, parts[i], loan->job.token);
+		lend(loan, parts[i], loan->position, loan->job.token);
 		items[i] = parts[i]->item;
 	}
 	if (n == 0)
@@ -370,8 +375,7 @@ void
 loan_inherit(struct loan *loan, struct part *p, unsigned int position,
     uint64_t token)
 {
-	lend(loan, p, token);
-	loan->position = position;
+	lend(loan, p, position, token);
 }
 
 /* Under several tokens, if attempts have followed each other fast. */
