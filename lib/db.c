@@ -287,8 +287,10 @@ failed(struct db *db, const char *what, unsigned int number, const char *text)
 	count_conflict(db, number);
 	if (db->in_transaction)
 		db->failed = true;
-	if (db->error == DB_AGAIN)
+	if (number == ER_LOCK_DEADLOCK)
 		log_info("database: %s: %s (%u)", what, text, number);
+	else if (db->error == DB_AGAIN)
+		log_debug("database: %s: %s (%u)", what, text, number);
 	else if (db->error != DB_DUPLICATE)
 		log_warnx("database: %s: %s (%u)", what, text, number);
 	if (number == ER_BINLOG_STMT_MODE_AND_ROW_ENGINE)

@@ -497,8 +497,9 @@ take_rows(struct db *db, const struct claim *c, const struct db_value *v)
 }
 
 static int
-claim(struct db *db, struct claim *c)
+claim(struct db *db, void *arg)
 {
+	struct claim	*c = arg;
 	struct db_value	*v = xcalloc(c->n + 2, sizeof(*v));
 	char		*sql;
 	size_t		 i;
@@ -534,17 +535,17 @@ out:
 }
 
 /*
- * Others may be about to take the same rows, or stand still while they do:
- * that is no reason to wait more than once.  1: done; 0: they are; -1.
+ * FN in a transaction, tried once: others may have the same rows in hand, or
+ * stand still with them.  1: done; 0: they have; -1.
  */
 static int
-try_claim(struct db *db, struct claim *c)
+attempt(struct db *db, int (*fn)(struct db *, void *), void *arg)
 {
 	enum db_error	 error;
 
 	if (db_begin(db) == -1)
 		return -1;
-	if (claim(db, c) == 0 && db_commit(db) == 0)
+	if (fn(db, arg) == 0 && db_commit(db) == 0)
 		return 1;
 	error = db_error(db);
 	db_rollback(db);
@@ -567,7 +568,7 @@ job_claim(struct db *db, struct job_queue *queue, uint64_t daemon_id,
 	c.n = (size_t)found;
 	/* Positive as a signed number too, so that no tool misreads it. */
 	c.token = (((uint64_t)arc4random() << 32) | arc4random()) >> 1 | 1;
-	if ((rc = try_claim(db, &c)) != 1)
+	if ((rc = attempt(db, claim, &c)) != 1)
 		return rc;
 	queue->low = ids[found - 1];
 	return c.taken;
@@ -833,13 +834,20 @@ make_ready(struct db *db, void *arg)
 	static const char	 ready[] =
 	    "UPDATE job FORCE INDEX (PRIMARY) SET ready = ?"
 	    " WHERE id = ? AND state = 'pending' AND EXISTS"
-	    " (SELECT 1 FROM later l WHERE l.job_id = job.id"
-	    " AND l.due <= NOW(3))";
+	    " (SELECT 1 FROM later l FORCE INDEX (PRIMARY)"
+	    " WHERE l.job_id = job.id AND l.due <= NOW(3))";
 	static const char	 remove[] =
-	    "DELETE FROM later WHERE job_id = ? AND due <= NOW(3)";
+	    "DELETE l FROM later l FORCE INDEX (PRIMARY)"
+	    " WHERE l.job_id = ? AND l.due <= NOW(3)";
 	struct due		*due = arg;
 	int			 i;
 
+	/*
+	 * First the jobs, as everywhere: one that was due a moment ago may run
+	 * again, and be about to be put off by its daemon.
+	 */
+	if (job_hold(db, due->ids, (size_t)due->n) == -1)
+		return -1;
 	for (i = 0; i < due->n; i++) {
 		if (db_exec(db, ready, "uI", (uint64_t)JOB_PRIORITY,
 		    &due->ids[i]) == -1 ||
@@ -855,6 +863,22 @@ by_id(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct uuid));
 }
 
+/* So that one which somebody has in hand holds up no other. */
+static int
+each_alone(struct db *db, const struct due *due)
+{
+	struct due	 one = { .n = 1 };
+	int		 i, rc, sum = 0;
+
+	for (i = 0; i < due->n; i++) {
+		one.ids[0] = due->ids[i];
+		if ((rc = attempt(db, make_ready, &one)) == -1)
+			return -1;
+		sum += rc;
+	}
+	return sum;
+}
+
 int
 job_due(struct db *db)
 {
@@ -862,6 +886,7 @@ job_due(struct db *db)
 	    "SELECT job_id FROM later WHERE due <= NOW(3)"
 	    " ORDER BY due, job_id LIMIT ?";
 	struct due		 due;
+	int			 rc;
 
 	due.n = take_ids(db_query(db, sql, "u", (uint64_t)BATCH), due.ids,
 	    BATCH);
@@ -869,7 +894,9 @@ job_due(struct db *db)
 		return due.n;
 	/* All who lock several rows go by their ids: see take_rows. */
 	qsort(due.ids, (size_t)due.n, sizeof(due.ids[0]), by_id);
-	return db_run(db, make_ready, &due) == -1 ? -1 : due.n;
+	if ((rc = attempt(db, make_ready, &due)) == 1)
+		return due.n;
+	return rc == -1 ? -1 : each_alone(db, &due);
 }
 
 int
