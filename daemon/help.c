@@ -54,6 +54,10 @@
 /* Between TERM and KILL for what somebody waits for, ms. */
 #define WANTED_GRACE_MS	300
 
+/* So long after an answer was lost the server may still do what it was asked,
+   ms. */
+#define DOUBT_MS	30000
+
 /* A job of which nothing was held for so long is forgotten, ms. */
 #define IDLE_MS		500
 
@@ -122,6 +126,7 @@ struct help {
 	size_t		 nrefused;	/* ever */
 	bool		 leaving;
 	bool		 unsure;	/* we may hold what we do not know of */
+	uint64_t	 doubt_until;	/* or may be given it until then */
 	struct loop_timer *look;	/* or NULL */
 	struct loop_timer *flush;	/* or NULL */
 	unsigned int	 pause_ms;	/* before the next */
@@ -527,7 +532,8 @@ look(void *arg)
 	uint64_t	 now = loop_now();
 
 	h->look = NULL;
-	if (h->self != 0 && (h->count > 0 || h->unsure))
+	if (h->self != 0 && (h->count > 0 || h->unsure ||
+	    now < h->doubt_until))
 		look_at_held(h);
 	TAILQ_FOREACH_SAFE(j, &h->jobs, entry, next) {
 		if (j->running + j->waiting == 0 &&
@@ -537,7 +543,7 @@ look(void *arg)
 	}
 	if (h->count > 0)
 		flush_soon(h);		/* how far they are */
-	if (!TAILQ_EMPTY(&h->jobs) || h->unsure)
+	if (!TAILQ_EMPTY(&h->jobs) || h->unsure || now < h->doubt_until)
 		look_soon(h);
 }
 
@@ -595,8 +601,10 @@ take(struct helped *j, size_t n)
 	} else if (found > 0)
 		taken = lent_take(h->tools.db, h->self, &j->lent, steps,
 		    (size_t)found);
-	if (found > 0 && taken == -1 && !is_refused(h, &j->lent))
+	if (found > 0 && taken == -1 && !is_refused(h, &j->lent)) {
 		h->unsure = true;
+		h->doubt_until = loop_now() + DOUBT_MS;
+	}
 	for (i = 0; i < taken; i++)
 		new_aid(j, &steps[i]);
 	free(steps);
@@ -682,7 +690,9 @@ help_look(struct help *h, uint64_t self, size_t slots)
 
 	h->self = self;
 	h->slots = slots;
-	if (h->leaving || h->unsure || h->running >= slots)
+	/* What waits to be written may be there, and its items lent anew: that
+	   must not end them a second time. */
+	if (h->leaving || h->unsure || h->away_ms != 0 || h->running >= slots)
 		return 0;
 	if ((n = lent_jobs(h->tools.db, self, jobs, JOBS)) <= 0)
 		return 0;
@@ -764,12 +774,15 @@ say_less(struct aid *a)
 	};
 	struct said_end	 how = { .event = STEP_BROKEN };
 
-	log_warnx("job %s: %s: the database does not take its end", a->job->id,
-	    a->item);
-	a->returned = a->refusals++ > 0;
+	if (a->refusals++ == 0)
+		log_warnx("job %s: %s: the database does not take its end",
+		    a->job->id, a->item);
+	else
+		a->returned = true;
 	free(a->said);
+	free(a->output);
 	a->end = STEP_FAILED;
-	a->output[0] = '\0';
+	a->output = xstrdup("");
 	a->said = said_pack(&said, &how);
 }
 
@@ -925,6 +938,8 @@ help_lose(struct help *h)
 
 	h->self = 0;
 	h->unsure = false;
+	h->doubt_until = 0;
+	h->away_ms = 0;
 	TAILQ_FOREACH(j, &h->jobs, entry) {
 		TAILQ_FOREACH_SAFE(a, &j->aids, entry, next)
 			lose(a);
