@@ -91,7 +91,7 @@ read_through(const struct media *m, struct pictures *pictures)
 	struct ffmpeg	*f = ffmpeg_new("ffmpeg");
 	double		 seconds = 0;
 
-	ffmpeg_input(f, m->demuxer);
+	source_open(f, m);
 	ffmpeg_add(f, "-map", NULL);
 	ffmpeg_addf(f, "0:%u", m->video);
 	ffmpeg_add(f, "-c", "copy", "-f", "framecrc", "pipe:1", NULL);

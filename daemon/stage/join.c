@@ -28,10 +28,14 @@
 #include "log.h"
 #include "media.h"
 #include "segment.h"
+#include "source.h"
 #include "spans.h"
 #include "stage.h"
 
 #define SILENCE_S	120
+
+/* Beside the renditions, when all of them are there: what came of joining. */
+#define NOTE		MEDIA_DIR "/note.json"
 
 /* All fragments of one rendition, while it is made. */
 #define FRAGMENTS	SEGMENT_DIR "/fragments.mp4"
@@ -69,6 +73,21 @@ sound_of(const struct work *w)
 	return w->n == 1 ? segment_name(&w->spans[0]) : SEGMENT_SOUND;
 }
 
+/* The name of one that is not there, or NULL. */
+static const char *
+missing(const struct work *w)
+{
+	struct segment	 s;
+	size_t		 i;
+
+	for (i = 0; i < w->n; i++)
+		if (segment_load(segment_name(&w->spans[i]), &s) == -1)
+			return segment_name(&w->spans[i]);
+	if (w->media->audio != -1 && segment_load(sound_of(w), &s) == -1)
+		return SEGMENT_SOUND;
+	return NULL;
+}
+
 static void
 add_up(struct work *w)
 {
@@ -77,9 +96,7 @@ add_up(struct work *w)
 
 	w->frames = xcalloc(w->n, sizeof(*w->frames));
 	for (i = 0; i < w->n; i++) {
-		if (segment_load(segment_name(&w->spans[i]), &s) == -1)
-			fatalx("segment %s is not there",
-			    segment_name(&w->spans[i]));
+		segment_load(segment_name(&w->spans[i]), &s);
 		w->frames[i] = s.frames;
 		w->total += s.frames;
 		w->errors += s.errors;
@@ -87,8 +104,7 @@ add_up(struct work *w)
 	}
 	if (w->media->audio == -1 || w->n == 1)
 		return;
-	if (segment_load(SEGMENT_SOUND, &s) == -1)
-		fatalx("the sound is not there");
+	segment_load(SEGMENT_SOUND, &s);
 	w->sound_s = s.seconds;
 	w->errors += s.errors;
 }
@@ -116,10 +132,6 @@ check(const struct work *w)
 	if (there < m->seconds - media_slack(m))
 		stage_reject("The video is not whole: the file ends after "
 		    "%.1f s of %.1f s", there, m->seconds);
-	if (w->errors == 0)
-		return;
-	log_warnx("%u errors while decoding", w->errors);
-	stage_detail("decode_errors", json_object_new_int64(w->errors));
 }
 
 /* ---- fragments ---------------------------------------------------------- */
@@ -273,11 +285,41 @@ make_poster(const struct media *m)
 	stage_sync(POSTER);
 }
 
+/* ---- what was made ------------------------------------------------------ */
+
+static void
+save_note(const struct work *w)
+{
+	struct json_object	*o = json_object_new_object();
+
+	json_object_object_add(o, "errors", json_object_new_int64(w->errors));
+	stage_save(NOTE, json_object_to_json_string(o));
+	json_object_put(o);
+}
+
+/* 0, or -1 when nothing was noted. */
+static int
+load_note(struct work *w)
+{
+	struct json_object	*o, *value;
+
+	if ((o = json_object_from_file(NOTE)) == NULL) {
+		if (access(NOTE, F_OK) == 0)
+			fatalx("%s: %s", NOTE, json_util_get_last_err());
+		return -1;
+	}
+	if (json_object_object_get_ex(o, "errors", &value))
+		w->errors = json_object_get_int64(value);
+	json_object_put(o);
+	return 0;
+}
+
 /* Say what was made. */
 static void
-tell(const struct media *m)
+tell(const struct work *w)
 {
 	struct json_object	*list = json_object_new_array(), *o;
+	const struct media	*m = w->media;
 	const struct rendition	*r;
 	struct stat		 st;
 	size_t			 i;
@@ -300,27 +342,53 @@ tell(const struct media *m)
 		json_object_array_add(list, o);
 	}
 	stage_detail("renditions", list);
+	if (w->errors == 0)
+		return;
+	log_warnx("%u errors while decoding", w->errors);
+	stage_detail("decode_errors", json_object_new_int64(w->errors));
 }
 
+static void
+join(struct work *w)
+{
+	const struct media	*m = w->media;
+	size_t			 i;
+
+	stage_step("Joining %zu segment%s", w->n, w->n == 1 ? "" : "s");
+	add_up(w);
+	check(w);
+	if (mkdir(MEDIA_DIR, 0750) == -1 && errno != EEXIST)
+		stage_failed_write(MEDIA_DIR);
+	for (i = 0; i < m->n; i++)
+		make_rendition(w, &m->renditions[i]);
+	stage_sync(MEDIA_DIR);
+	make_poster(m);
+	stage_sync(".");
+	save_note(w);
+}
+
+/*
+ * Segments are as large as what is made of them, so they go as soon as that
+ * is on the disk and noted.  This may be done again at any point: where all
+ * of them are there, as after a transcoding that a person wants again, they
+ * are joined; else it is the note that counts, even beside some segments,
+ * which somebody left who was taken for dead.
+ */
 void
 join_segments(const struct media *m)
 {
 	struct work	 w = { .media = m };
-	size_t		 i;
+	const char	*lost;
 
 	if ((w.n = spans_load(&w.spans)) == 0)
 		return;
-	stage_step("Joining %zu segment%s", w.n, w.n == 1 ? "" : "s");
-	add_up(&w);
-	check(&w);
-	if (mkdir(MEDIA_DIR, 0750) == -1 && errno != EEXIST)
-		stage_failed_write(MEDIA_DIR);
-	for (i = 0; i < m->n; i++)
-		make_rendition(&w, &m->renditions[i]);
-	stage_sync(MEDIA_DIR);
-	make_poster(m);
-	stage_sync(".");
-	tell(m);
+	if ((lost = missing(&w)) == NULL)
+		join(&w);
+	else if (load_note(&w) == -1)
+		fatalx("segment %s is not there", lost);
+	segment_forget();
+	source_forget();
+	tell(&w);
 	free(w.frames);
 	free(w.spans);
 }

@@ -264,7 +264,7 @@ decode_source(const struct work *w)
 	char		*common = media_filter(&w->media), *graph;
 
 	xasprintf(&graph, "[0:%u]%s,", w->media.video, common);
-	ffmpeg_input(f, w->media.demuxer);
+	source_open(f, &w->media);
 	add_pictures(f, graph, w);
 	source_clock(f, &w->media, w->media.audio);
 	free(common);

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -18,6 +19,9 @@
 #include "stage.h"
 
 #define NOTE	"note.json"
+
+/* What SEGMENT_DIR is called while it is removed. */
+#define GONE	SEGMENT_DIR ".gone"
 
 const char *
 segment_name(const struct span *s)
@@ -136,4 +140,37 @@ segment_load(const char *name, struct segment *s)
 		s->errors = json_object_get_int64(value);
 	json_object_put(o);
 	return 0;
+}
+
+/* For nftw(3), which comes to a directory behind all that is in it. */
+static int
+remove_any(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	if (remove(path) == -1)
+		log_warn("%s", path);
+	return 0;
+}
+
+static void
+remove_gone(void)
+{
+	if (nftw(GONE, remove_any, 8, FTW_DEPTH | FTW_PHYS) == -1 &&
+	    errno != ENOENT)
+		log_warn("%s", GONE);
+}
+
+void
+segment_forget(void)
+{
+	remove_gone();
+	if (rename(SEGMENT_DIR, GONE) == -1) {
+		if (errno != ENOENT)
+			log_warn("%s", SEGMENT_DIR);
+		return;
+	}
+	stage_sync(".");
+	remove_gone();
 }

@@ -41,6 +41,9 @@ struct segment {
  * segment_keep	Bring DIR and what is in it to the disk, with how it went, and
  *		give it its NAME; one that has it already stays instead.
  * segment_load	How NAME went.  0, or -1 when it is not there.
+ * segment_forget
+ *		Remove all of them: at first none is there any more, at once,
+ *		and then no file.  What was left of an earlier time goes too.
  */
 const char	*segment_name(const struct span *);
 char		*segment_path(const char *name, const char *file);
@@ -48,5 +51,6 @@ char		*segment_begin(void);
 void		 segment_keep(const char *dir, const char *name,
 		    const struct segment *);
 int		 segment_load(const char *name, struct segment *);
+void		 segment_forget(void);
 
 #endif

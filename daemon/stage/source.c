@@ -205,7 +205,7 @@ write_copy(const struct media *m, const char *part, struct packets *p)
 
 	/* Jumps are to be seen, not mended. */
 	ffmpeg_add(f, "-copyts", "-start_at_zero", NULL);
-	ffmpeg_input(f, m->demuxer);
+	source_open(f, m);
 	ffmpeg_add(f, "-map", NULL);
 	ffmpeg_addf(f, "0:%u", m->video);
 	if (m->audio != -1) {
@@ -307,13 +307,33 @@ source_forget(void)
 
 /* ---- to read ------------------------------------------------------------ */
 
+/*
+ * A program stream of MPEG-1 or -2 need not tell the time of every picture: it
+ * follows from the order in which they are decoded.
+ */
+static bool
+may_lack_times(const struct media *m)
+{
+	return strcmp(m->demuxer, "mpeg") == 0 &&
+	    (strcmp(m->video_codec, "mpeg1video") == 0 ||
+	    strcmp(m->video_codec, "mpeg2video") == 0);
+}
+
+void
+source_open(struct ffmpeg *f, const struct media *m)
+{
+	if (may_lack_times(m))
+		ffmpeg_add(f, "-fflags", "+genpts", NULL);
+	ffmpeg_input(f, m->demuxer);
+}
+
 void
 source_part(struct ffmpeg *f, const struct media *m)
 {
 	if (m->copied)
 		open_copy(f, COPY);
 	else
-		ffmpeg_input(f, m->demuxer);
+		source_open(f, m);
 }
 
 void

@@ -35,9 +35,10 @@ bool	source_has_copy(void);
 void	source_forget(void);
 
 /*
- * source_part	Arguments that open what parts are read from: the copy if there
- *		should be one, else the file that came in.
- * source_seek	The same, to begin SECONDS behind the beginning of the video; times are
+ * source_open	Arguments that open the file that came in.
+ * source_part	The same for what parts are read from: the copy if there
+ *		should be one.
+ * source_seek	And begin SECONDS behind the beginning of the video; times are
  *		those in the whole of it.
  * source_zero	What the clock of source_part shows at the beginning, seconds.
  * source_part_video
@@ -47,6 +48,7 @@ void	source_forget(void);
  *		uses, and mends jumps as it sees them; so it has to see stream
  *		OTHER (-1: there is none) as well, of which nothing is made.
  */
+void		source_open(struct ffmpeg *, const struct media *);
 void		source_part(struct ffmpeg *, const struct media *);
 void		source_seek(struct ffmpeg *, const struct media *,
 		    double seconds);

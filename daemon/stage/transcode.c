@@ -96,7 +96,7 @@ add_input(struct ffmpeg *f, const struct media *m, double seek)
 	if (seek > 0)
 		source_seek(f, m, seek);
 	else
-		ffmpeg_input(f, m->demuxer);
+		source_open(f, m);
 }
 
 /*
@@ -231,6 +231,23 @@ make(const struct work *w, double seek)
 	return f;
 }
 
+/*
+ * Where to begin.  The copy that parts are read from goes when they are joined;
+ * one that is made anew after that, as a person may wish, needs another copy.
+ */
+static double
+place_of(const struct work *w)
+{
+	struct pictures	 pictures = { .n = 0 };
+	double		 seek = w->span.seek;
+
+	if (seek > 0 && w->media.copied && !source_has_copy() &&
+	    !source_copy(&w->media, &pictures))
+		seek = 0;
+	pictures_free(&pictures);
+	return seek;
+}
+
 /* Whether a run that began within the video made all that was asked. */
 static bool
 is_whole(const struct work *w, const struct ffmpeg *f)
@@ -278,16 +295,17 @@ errors_before(const struct work *w)
 static void
 make_span(struct work *w)
 {
-	struct ffmpeg	*f = make(w, w->span.seek);
+	double		 seek = place_of(w);
+	struct ffmpeg	*f = make(w, seek);
 	unsigned int	 before = 0;
 
-	if (w->span.seek > 0 && !is_whole(w, f) && !may_pass(f)) {
+	if (seek > 0 && !is_whole(w, f) && !may_pass(f)) {
 		log_warnx("%lu of %lu pictures from %.3f s on; decoding again "
 		    "from the beginning", (unsigned long)f->progress.frames,
 		    w->span.end - w->span.first, w->span.seek);
 		ffmpeg_free(f);
 		f = make(w, 0);
-	} else if (w->span.seek > 0 && f->errors > 0 && !may_pass(f))
+	} else if (seek > 0 && f->errors > 0 && !may_pass(f))
 		before = errors_before(w);
 
 	ffmpeg_check(f, f->progress.frames == 0 ? "Decoding a first picture" :
