@@ -239,6 +239,7 @@ plan(struct media *m, struct pictures *pictures, unsigned int length,
 	unsigned int	 cores = stage_cores();
 	size_t		 n = spans_plan(m, pictures, length, cores, spans);
 
+	source_forget();		/* of a try that was cut off */
 	if (n > 1 && !source_timed(m)) {
 		m->copied = source_copy(m, pictures);
 		pictures->doubtful |= !m->copied;

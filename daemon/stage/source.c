@@ -9,6 +9,7 @@
 #include "source.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -122,12 +123,15 @@ is_time(const struct packets *p, unsigned int i, int64_t time)
 static bool
 goes_on(struct packets *p, unsigned int i, int64_t dts)
 {
-	int64_t	 step = dts - p->stream[i].last;
 	bool	 first = !p->stream[i].any;
+	int64_t	 step;
 
+	if (!is_time(p, i, dts))
+		return false;
+	step = dts - p->stream[i].last;
 	p->stream[i].last = dts;
 	p->stream[i].any = true;
-	return first || (step > 0 && step * p->stream[i].num <=
+	return first || (step >= 0 && step * p->stream[i].num <=
 	    (int64_t)JUMP_S * p->stream[i].den);
 }
 
@@ -154,13 +158,20 @@ take_packet(void *arg, char *line)
 		return;
 	if (sscanf(line, "%1u, %" SCNd64 ", %" SCNd64 ", %" SCNd64 ", %" SCNu64
 	    ", 0x%" SCNx64, &i, &dts, &pts, &duration, &size, &crc) != 6 ||
-	    i >= STREAMS || !is_time(p, i, dts) || !is_time(p, i, pts) ||
-	    !is_time(p, i, duration) || !goes_on(p, i, dts)) {
+	    i >= STREAMS) {
 		p->jumps = true;
 		return;
 	}
-	if (i == PICTURES)
+	/* Sound matters only for what it does to the clock. */
+	if (i == SOUND) {
+		p->jumps |= dts != INT64_MIN && !goes_on(p, i, dts);
+		return;
+	}
+	if (is_time(p, i, pts) && is_time(p, i, duration) &&
+	    goes_on(p, i, dts))
 		add_sum(p, dts, pts, duration, size, crc, line);
+	else
+		p->jumps = true;
 }
 
 /* Start F, which lists its packets, and wait.  Whether it went well. */
@@ -301,8 +312,15 @@ source_has_copy(void)
 void
 source_forget(void)
 {
-	if (unlink(COPY) == -1 && errno != ENOENT)
-		log_warn("%s", COPY);
+	glob_t	 files;
+	size_t	 i;
+
+	if (glob(COPY "*", 0, NULL, &files) != 0)
+		return;
+	for (i = 0; i < files.gl_pathc; i++)
+		if (unlink(files.gl_pathv[i]) == -1 && errno != ENOENT)
+			log_warn("%s", files.gl_pathv[i]);
+	globfree(&files);
 }
 
 /* ---- to read ------------------------------------------------------------ */

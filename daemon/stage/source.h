@@ -27,7 +27,7 @@ struct pictures;
  * source_has_copy
  *		Whether it is there.
  * source_forget
- *		Remove it.
+ *		Remove it, and what was to become one.
  */
 bool	source_timed(const struct media *);
 bool	source_copy(const struct media *, struct pictures *);
