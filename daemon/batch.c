@@ -323,7 +323,8 @@ outbox_step(struct outbox *o, const struct step *step)
 		.position = step->position, .item = xstrdup(step->item),
 		.state = step->state, .percent = step->percent,
 		.attempt = step->attempt, .failures = step->failures,
-		.crashes = step->crashes, .token = step->token,
+		.crashes = step->crashes, .pause_s = step->pause_s,
+		.token = step->token,
 		.exit_status = step->exit_status,
 		.output = xstrdup(step->output)
 	};

@@ -293,12 +293,14 @@ engine_begin(struct engine *e, struct engine_step *steps, size_t n)
 	e->running = 0;
 	e->at = e->from = 0;
 	for (s = steps; s < steps + n; s++) {
-		s->again = false;
 		if (stage_of(e, s)->kind == STAGE_ALWAYS)
 			s->state = STEP_WAITING;
 		else if (s->state != STEP_DONE)
 			s->state = exhausted(e, s) ? STEP_FAILED :
 			    STEP_WAITING;
+		if (s->state != STEP_WAITING ||
+		    stage_of(e, s)->kind == STAGE_ALWAYS)
+			s->again = false;
 	}
 	if (job_aside(e->crashes, e->deaths))
 		conclude(e, ENGINE_STOPPING, VERDICT_FAILED);

@@ -62,7 +62,8 @@ enum engine_event {
 struct engine_step {
 	unsigned int	 position;	/* of its stage in the pipeline */
 	enum step_state	 state;
-	bool		 again;		/* it waits, but not for this run */
+	bool		 again;		/* it waits for the end of a pause:
+					   not for this run */
 	double		 percent;	/* 0..100; never falls */
 	unsigned int	 failures;	/* tries that failed, so far */
 	unsigned int	 crashes;	/* and that crashed */
@@ -90,7 +91,8 @@ enum engine_action {
 /*
  * engine_begin	A job was claimed; stages, crashes and deaths are set.  Steps
  *		that are neither done nor out of tries wait again, as do all
- *		"always" ones.  Returns actions.
+ *		"always" ones; AGAIN is set of those whose pause is not over.
+ *		Returns actions.
  * engine_next	The step to start now, or -1.  Ask again until -1, or until
  *		there is no room for more.
  * engine_start	It was started.

@@ -12,6 +12,7 @@
 
 #include "batch.h"
 #include "log.h"
+#include "loop.h"
 #include "said.h"
 #include "utf8.h"
 
@@ -19,6 +20,17 @@ const struct stage *
 plan_stage(const struct plan *plan, const struct part *p)
 {
 	return &plan->pipeline->stages[plan->states[p->at].position];
+}
+
+/* Seconds until it may be tried again, if it waits for that. */
+static unsigned int
+pause_of(const struct plan *plan, const struct part *p)
+{
+	uint64_t	 now = loop_now();
+
+	if (!plan->states[p->at].again || p->again_at <= now)
+		return 0;
+	return (unsigned int)((p->again_at - now + 999) / 1000);
 }
 
 void
@@ -39,6 +51,7 @@ plan_row(const struct plan *plan, const struct part *p, struct step *s)
 	s->attempt = p->attempt;
 	s->failures = state->failures;
 	s->crashes = state->crashes;
+	s->pause_s = pause_of(plan, p);
 	s->token = p->lent != 0 ? p->lent : plan->token;
 	s->exit_status = -1;
 }
@@ -137,6 +150,8 @@ plan_take(struct plan *plan, const struct step_brief *steps, size_t n,
 		state->percent = steps[i].percent;
 		state->failures = steps[i].failures;
 		state->crashes = steps[i].crashes;
+		state->again = steps[i].token == 0 && steps[i].pause_s > 0;
+		p->again_at = loop_now() + (uint64_t)steps[i].pause_s * 1000;
 	}
 	for (position = 0; position < plan->pipeline->nstages; position++) {
 		at = plan_end(plan, position);

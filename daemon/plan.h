@@ -24,6 +24,7 @@ struct part {
 	size_t		 at;		/* the index */
 	char		*item, *args;	/* of an "each" stage, else NULL */
 	unsigned int	 attempt;	/* runs so far */
+	uint64_t	 again_at;	/* loop_now(): not tried again before */
 	struct task	*task;		/* while it runs */
 	uint64_t	 lent;		/* by an attempt before, under this
 					   token; 0: not */

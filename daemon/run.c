@@ -50,6 +50,9 @@
 #define LOAD_MS		500
 #define LOCK_MS		100
 
+/* Nothing is started for so long when there was no room for a process, ms. */
+#define NO_ROOM_MS	1000
+
 /* What stages say is passed on this much later, together, ms. */
 #define TELL_MS		20
 
@@ -83,7 +86,7 @@ struct run {
 	struct plan	 plan;
 	struct loan	*loan;		/* items that others do for us */
 	unsigned int	 lent;		/* of the steps that run */
-	bool		 loaded;	/* all of the above is there */
+	bool		 loaded, inherited;	/* all of the above is there */
 	bool		 began;		/* the engine drives it */
 	bool		 ending;	/* its end waits in the outbox, as: */
 	enum engine_verdict verdict;
@@ -104,6 +107,7 @@ struct runs {
 	size_t		 n;
 	struct set	*set;		/* for those that start from now on */
 	struct loop_timer *tell;	/* the dirty ones then */
+	struct loop_timer *room;	/* no process is started before; NULL */
 	struct lender	*lender;
 };
 
@@ -579,6 +583,7 @@ put_off(struct part *p, unsigned int retry_s, const char *why)
 		retry_s = engine_pause(stage_of(p), s->failures + s->crashes,
 		    arc4random());
 	at = loop_now() + (uint64_t)retry_s * 1000;
+	p->again_at = at;
 	if (at > r->again_at)
 		r->again_at = at;
 	strlcpy(r->again, why, sizeof(r->again));
@@ -696,6 +701,25 @@ enter(struct run *r, const struct stage *s)
 }
 
 static void
+on_room(void *arg)
+{
+	struct runs	*all = arg;
+
+	all->room = NULL;
+	advance_all(all);
+}
+
+/* There may be thousands of items: they shall not all have failed before
+   there are processes again. */
+static void
+wait_for_room(struct runs *all)
+{
+	if (all->room == NULL)
+		all->room = loop_after(all->tools.loop, NO_ROOM_MS, on_room,
+		    all);
+}
+
+static void
 start(struct run *r, int i)
 {
 	/* No processes or descriptors left: that passes. */
@@ -728,6 +752,8 @@ start(struct run *r, int i)
 		p->task = task_start(r->all->tools.tasks, &r->task_job, &step,
 		    &owner);
 	if (p->task == NULL) {
+		if (listed)
+			wait_for_room(r->all);
 		settle(p, listed ? &no_room : &no_list, &none, STEP_AGAIN);
 		return;
 	}
@@ -751,8 +777,8 @@ is_held_up(struct run *r, int next)
 static bool
 has_room(const struct run *r)
 {
-	return r->engine.running == r->lent ||
-	    tasks_count(r->all->tools.tasks) < r->all->cores;
+	return r->all->room == NULL && (r->engine.running == r->lent ||
+	    tasks_count(r->all->tools.tasks) < r->all->cores);
 }
 
 static void
@@ -881,6 +907,8 @@ inherit(struct run *r)
 	struct part	*p;
 	size_t		 i;
 
+	if (r->inherited)
+		return 0;
 	loan_free(r->loan);
 	r->loan = new_loan(r);
 	for (i = 0; i < r->plan.n; i++) {
@@ -889,7 +917,10 @@ inherit(struct run *r)
 			loan_inherit(r->loan, p, r->plan.states[i].position,
 			    p->lent);
 	}
-	return loan_read_inherited(r->loan);
+	if (loan_read_inherited(r->loan) == -1)
+		return -1;
+	r->inherited = true;
+	return 0;
 }
 
 /* The programs that were kept for items have ended: go on. */
@@ -1047,13 +1078,8 @@ load(struct run *r)
 		outbox_forget(r->outbox);
 	}
 	plan_take(&r->plan, steps, fits ? (size_t)n : 0, r->outbox);
-	rc = inherit(r);
-	r->loaded = rc == 0;
-	if (rc == -1) {
-		loan_free(r->loan);
-		r->loan = NULL;
-		plan_clear(&r->plan);
-	}
+	r->loaded = true;
+	rc = 0;
 out:
 	step_briefs_free(steps, n > 0 ? (size_t)n : 0);
 	free(details);
@@ -1082,6 +1108,51 @@ try_again(struct run *r, unsigned int ms, const char *why)
 	r->timer = loop_after(r->all->tools.loop, ms, begin, r);
 }
 
+/* The step that would be next, and that nobody else has; or NULL. */
+static struct part *
+first_undone(const struct run *r)
+{
+	const struct engine_step *s = r->plan.states;
+	size_t			  i;
+
+	for (i = 0; i < r->plan.n; i++) {
+		if (s[i].state != STEP_DONE && s[i].state != STEP_FAILED &&
+		    r->plan.parts[i]->lent == 0 &&
+		    stage_of(r->plan.parts[i])->kind != STAGE_ALWAYS)
+			return r->plan.parts[i];
+	}
+	return NULL;
+}
+
+/*
+ * It cannot be made.  That may pass, as a full disk does: it counts as a try
+ * of the step that would be next.
+ */
+static void
+lack_work(struct run *r)
+{
+	static const char	 why[] = "Its work directory cannot be made";
+	struct part		*p = first_undone(r);
+	struct engine_step	*s;
+
+	if (p == NULL) {
+		refuse(r, "%s", why);
+		return;
+	}
+	s = &r->plan.states[p->at];
+	s->again = ++s->failures < stage_of(p)->attempts;
+	s->state = s->again ? STEP_WAITING : STEP_FAILED;
+	if (s->again)
+		put_off(p, 0, why);
+	save_step(p, NULL, NULL);
+	if (!s->again) {
+		refuse(r, "%s", why);
+		return;
+	}
+	strlcpy(r->why, why, sizeof(r->why));
+	end_with(r, VERDICT_AGAIN);
+}
+
 /* 0: it is there; else the run ends, or begins later. */
 static int
 open_work(struct run *r)
@@ -1100,13 +1171,8 @@ open_work(struct run *r)
 		return 0;
 	if (rc == 1)
 		refuse(r, "Its input is not there any more");
-	else {
-		strlcpy(r->why, "Its work directory cannot be made",
-		    sizeof(r->why));
-		r->again_at = loop_now() + 1000 * (uint64_t)engine_pause(
-		    r->pipeline->stages, r->job.attempt, arc4random());
-		end_with(r, VERDICT_AGAIN);
-	}
+	else
+		lack_work(r);
 	return -1;
 }
 
@@ -1124,6 +1190,21 @@ shown_before(const struct run *r)
 			return &r->pipeline->stages[i];
 	}
 	return NULL;
+}
+
+/* The daemon that had the job before left it, or died, while some of its items
+   were to be tried again after a pause that is not over. */
+static void
+keep_pauses(struct run *r)
+{
+	size_t	 i;
+
+	for (i = 0; i < r->plan.n; i++) {
+		if (r->plan.states[i].again &&
+		    r->plan.parts[i]->again_at > r->again_at)
+			r->again_at = r->plan.parts[i]->again_at;
+	}
+	strlcpy(r->again, "Its last try did not succeed", sizeof(r->again));
 }
 
 static void
@@ -1151,6 +1232,7 @@ begin_stages(struct run *r)
 		job_aside_why(r->job.crashes, r->job.deaths, r->why,
 		    sizeof(r->why));
 	r->engine.owes = results_owed(&r->results) != NULL;
+	keep_pauses(r);
 	actions = engine_begin(&r->engine, r->plan.states, r->plan.n);
 	for (i = 0; i < r->plan.n; i++) {
 		if (r->plan.parts[i]->lent == 0)
@@ -1173,7 +1255,7 @@ try_to_begin(struct run *r)
 		refuse(r, "There is no pipeline \"%s\" here", r->job.pipeline);
 		return;
 	}
-	if (!r->loaded && load(r) == -1) {
+	if ((!r->loaded && load(r) == -1) || inherit(r) == -1) {
 		try_again(r, LOAD_MS, "the database is away");
 		return;
 	}
@@ -1319,6 +1401,8 @@ runs_free(struct runs *all)
 		drop(r);
 	if (all->tell != NULL)
 		loop_cancel(all->tools.loop, all->tell);
+	if (all->room != NULL)
+		loop_cancel(all->tools.loop, all->room);
 	lender_free(all->lender);
 	set_leave(all->set);
 	free(all);

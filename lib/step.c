@@ -88,15 +88,17 @@ step_save(struct db *db, const struct uuid *job, const struct step_now *step)
 	    "UPDATE step SET started_at = IF(attempt <> ?, NOW(3),"
 	    "  COALESCE(started_at, NOW(3))),"	/* before it is set */
 	    " state = ?, percent = ?, attempt = ?, failures = ?, crashes = ?,"
+	    " due = IF(? > 0, NOW(3) + INTERVAL ? SECOND, NULL),"
 	    " ended_at = IF(? IN ('done', 'failed'), NOW(3), NULL),"
 	    " exit_status = NULLIF(?, -1), output = ?," NOT_LENT
 	    " WHERE job_id = ? AND position = ? AND item = ?"
 	    " AND (token IS NULL OR token = ?)";
 	const char		*state = step_state_name(step->state);
 
-	return db_exec(db, sql, "usduuusisIusu", (uint64_t)step->attempt,
+	return db_exec(db, sql, "usduuuuusisIusu", (uint64_t)step->attempt,
 	    state, step->percent, (uint64_t)step->attempt,
-	    (uint64_t)step->failures, (uint64_t)step->crashes, state,
+	    (uint64_t)step->failures, (uint64_t)step->crashes,
+	    (uint64_t)step->pause_s, (uint64_t)step->pause_s, state,
 	    (int64_t)step->exit_status, step->output, job,
 	    (uint64_t)step->position, step->item, step->token) == -1 ? -1 : 0;
 }
@@ -113,7 +115,7 @@ step_stop(struct db *db, const struct uuid *job)
 
 #define WAIT_AGAIN \
 	"UPDATE step SET state = 'waiting', percent = 0, failures = 0," \
-	" crashes = 0, started_at = NULL, ended_at = NULL," \
+	" crashes = 0, due = NULL, started_at = NULL, ended_at = NULL," \
 	" exit_status = NULL, output = NULL," NOT_LENT " WHERE job_id = ?"
 
 int
@@ -147,41 +149,80 @@ step_forget(struct db *db, const struct uuid *job)
 	return db_exec(db, sql, "I", job) == -1 ? -1 : 0;
 }
 
+static void
+from_row(const struct db_rows *row, struct step *s)
+{
+	s->position = (unsigned int)db_u64(row, 0);
+	db_text(row, 1, s->stage, sizeof(s->stage));
+	db_text(row, 2, s->item, sizeof(s->item));
+	db_text(row, 3, s->args, sizeof(s->args));
+	s->state = step_state_parse(db_str(row, 4));
+	s->percent = db_double(row, 5);
+	s->attempt = (unsigned int)db_u64(row, 6);
+	s->failures = (unsigned int)db_u64(row, 7);
+	s->crashes = (unsigned int)db_u64(row, 8);
+	s->token = db_u64(row, 9);
+	db_text(row, 10, s->started_at, sizeof(s->started_at));
+	db_text(row, 11, s->ended_at, sizeof(s->ended_at));
+	s->exit_status = db_null(row, 12) ? -1 : (int)db_u64(row, 12);
+	db_text(row, 13, s->output, sizeof(s->output));
+}
+
 int
-step_list(struct db *db, const struct uuid *job, struct step **steps)
+step_list(struct db *db, const struct uuid *job, const struct step_want *want,
+    struct step *steps)
 {
 	static const char	 sql[] =
 	    "SELECT position, stage, item, args, state, percent, attempt,"
 	    " failures, crashes, COALESCE(token, 0), started_at, ended_at,"
-	    " exit_status, output FROM step"
-	    " WHERE job_id = ? ORDER BY position, item";
+	    " exit_status, output FROM step WHERE job_id = ?"
+	    " AND position >= ? AND (position > ? OR item >= ?)"
+	    " AND stage = COALESCE(?, stage) AND state = COALESCE(?, state)"
+	    " ORDER BY position, item LIMIT ?";
 	struct db_rows		*rows;
-	struct step		*s;
-	size_t			 n = 0, room = 0;
+	unsigned int		 n = 0;
 
-	*steps = NULL;
+	if ((rows = db_query(db, sql, "Iuusssu", job, (uint64_t)want->position,
+	    (uint64_t)want->position, want->item, want->stage, want->state,
+	    (uint64_t)want->limit)) == NULL)
+		return -1;
+	while (n < want->limit && db_next(rows))
+		from_row(rows, &steps[n++]);
+	db_rows_free(rows);
+	return (int)n;
+}
+
+int
+step_sums(struct db *db, const struct uuid *job, struct step_sum **sums)
+{
+	static const char	 sql[] =
+	    "SELECT position, MAX(stage), SUM(state = 'waiting'),"
+	    " SUM(state = 'running'), SUM(state = 'done'),"
+	    " SUM(state = 'failed'), AVG(percent), MAX(attempt),"
+	    " MIN(started_at), MAX(ended_at) FROM step"
+	    " WHERE job_id = ? GROUP BY position ORDER BY position";
+	struct db_rows		*rows;
+	struct step_sum		*s;
+	size_t			 n = 0, room = 0;
+	unsigned int		 state;
+
+	*sums = NULL;
 	if ((rows = db_query(db, sql, "I", job)) == NULL)
 		return -1;
 	for (; db_next(rows); n++) {
 		if (n == room) {
 			room = room == 0 ? 16 : room * 2;
-			*steps = xreallocarray(*steps, room, sizeof(**steps));
+			*sums = xreallocarray(*sums, room, sizeof(**sums));
 		}
-		s = &(*steps)[n];
+		s = &(*sums)[n];
 		s->position = (unsigned int)db_u64(rows, 0);
 		db_text(rows, 1, s->stage, sizeof(s->stage));
-		db_text(rows, 2, s->item, sizeof(s->item));
-		db_text(rows, 3, s->args, sizeof(s->args));
-		s->state = step_state_parse(db_str(rows, 4));
-		s->percent = db_double(rows, 5);
-		s->attempt = (unsigned int)db_u64(rows, 6);
-		s->failures = (unsigned int)db_u64(rows, 7);
-		s->crashes = (unsigned int)db_u64(rows, 8);
-		s->token = db_u64(rows, 9);
-		db_text(rows, 10, s->started_at, sizeof(s->started_at));
-		db_text(rows, 11, s->ended_at, sizeof(s->ended_at));
-		s->exit_status = db_null(rows, 12) ? -1 : (int)db_u64(rows, 12);
-		db_text(rows, 13, s->output, sizeof(s->output));
+		for (state = 0; state < STEP_STATES; state++)
+			s->n[state] = (unsigned int)db_u64(rows, 2 + state);
+		s->percent = db_double(rows, 6);
+		s->attempt = (unsigned int)db_u64(rows, 7);
+		db_text(rows, 8, s->started_at, sizeof(s->started_at));
+		db_text(rows, 9, s->ended_at, sizeof(s->ended_at));
 	}
 	db_rows_free(rows);
 	return (int)n;
@@ -192,8 +233,9 @@ step_briefs(struct db *db, const struct uuid *job, struct step_brief **steps)
 {
 	static const char	 sql[] =
 	    "SELECT position, stage, item, args, state, percent, attempt,"
-	    " failures, crashes, COALESCE(token, 0) FROM step"
-	    " WHERE job_id = ? ORDER BY position, item";
+	    " failures, crashes, COALESCE(token, 0),"
+	    " GREATEST(COALESCE(TIMESTAMPDIFF(SECOND, NOW(3), due), 0), 0)"
+	    " FROM step WHERE job_id = ? ORDER BY position, item";
 	struct db_rows		*rows;
 	size_t			 n = 0, room = 0;
 
@@ -215,7 +257,8 @@ step_briefs(struct db *db, const struct uuid *job, struct step_brief **steps)
 			.attempt = (unsigned int)db_u64(rows, 6),
 			.failures = (unsigned int)db_u64(rows, 7),
 			.crashes = (unsigned int)db_u64(rows, 8),
-			.token = db_u64(rows, 9)
+			.token = db_u64(rows, 9),
+			.pause_s = (unsigned int)db_u64(rows, 10)
 		};
 	}
 	db_rows_free(rows);

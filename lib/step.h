@@ -13,6 +13,7 @@
 #include "uuid.h"
 
 enum step_state { STEP_WAITING, STEP_RUNNING, STEP_DONE, STEP_FAILED };
+#define STEP_STATES	(STEP_FAILED + 1)
 
 struct step {
 	unsigned int	position;	/* of its stage, from 0 */
@@ -25,6 +26,7 @@ struct step {
 	unsigned int	failures, crashes;	/* of them that ended so */
 	uint64_t	token;		/* of the attempt that lent it;
 					   0: it is not lent */
+	unsigned int	pause_s;	/* before it may be tried again */
 	char		started_at[DB_TIME], ended_at[DB_TIME];	/* or "" */
 	int		exit_status;	/* as of wait(2); -1: has not ended */
 	char		output[4096];	/* last lines it wrote to its log */
@@ -42,7 +44,7 @@ struct step_now {
 	const char	*item;
 	enum step_state	 state;
 	double		 percent;
-	unsigned int	 attempt, failures, crashes;
+	unsigned int	 attempt, failures, crashes, pause_s;
 	uint64_t	 token;
 	int		 exit_status;
 	const char	*output;
@@ -54,7 +56,7 @@ struct step_brief {
 	char		*stage, *item, *args;
 	enum step_state	 state;
 	double		 percent;
-	unsigned int	 attempt, failures, crashes;
+	unsigned int	 attempt, failures, crashes, pause_s;
 	uint64_t	 token;
 };
 
@@ -67,8 +69,8 @@ enum step_state	 step_state_parse(const char *);
  * so has the job's row locked; 0, or -1.
  *
  * step_plan	Add steps that are not there yet; existing ones stay.
- * step_save	Store state, percent, attempt, failures, crashes, exit and
- *		output; a new attempt starts now.  One that is lent under its
+ * step_save	Store state, percent, attempt, failures, crashes, pause, exit
+ *		and output; a new attempt starts now.  One that is lent under its
  *		token is not lent any more; one lent under another stays as it
  *		is.
  * step_stop	Its daemon is gone: steps that it ran itself wait again, as far
@@ -88,12 +90,35 @@ int	step_reset(struct db *, const struct uuid *job, unsigned int position,
 int	step_resume(struct db *, const struct uuid *job, unsigned int position);
 int	step_forget(struct db *, const struct uuid *job);
 
+/* Which steps of a job, and from where on. */
+struct step_want {
+	const char	*stage;		/* NULL: of any */
+	const char	*state;		/* its word; NULL: in any */
+	unsigned int	 position;	/* from this one on: 0 and "" for all */
+	const char	*item;
+	unsigned int	 limit;
+};
+
+/* A stage of a job: all of its steps in one. */
+struct step_sum {
+	unsigned int	position;
+	char		stage[32];
+	unsigned int	n[STEP_STATES];	/* how many are in a state */
+	double		percent;	/* the mean of all */
+	unsigned int	attempt;	/* most runs that one had */
+	char		started_at[DB_TIME];	/* of the first, or "" */
+	char		ended_at[DB_TIME];	/* of the last, or "" */
+};
+
 /*
- * step_list	All steps of a job, in order; *STEPS is to be freed.
- *		How many, or -1.
- * step_briefs	The same in brief; to be freed by step_briefs_free.
+ * step_list	Steps of a job, in order, at most as many as are wanted.  How
+ *		many, or -1.
+ * step_sums	Its stages; *SUMS is to be freed.  How many, or -1.
+ * step_briefs	All steps in brief; to be freed by step_briefs_free.
  */
-int	step_list(struct db *, const struct uuid *job, struct step **steps);
+int	step_list(struct db *, const struct uuid *job,
+	    const struct step_want *, struct step *steps);
+int	step_sums(struct db *, const struct uuid *job, struct step_sum **sums);
 int	step_briefs(struct db *, const struct uuid *job,
 	    struct step_brief **steps);
 void	step_briefs_free(struct step_brief *, size_t n);

@@ -4,6 +4,7 @@ ALTER TABLE step
 	ADD failures SMALLINT UNSIGNED NOT NULL DEFAULT 0,	-- tries that failed
 	ADD crashes SMALLINT UNSIGNED NOT NULL DEFAULT 0,	-- or that a signal, or
 						-- the loss of a daemon, ended
+	ADD due DATETIME(3),			-- it is not tried again before
 	-- While it is lent: not in the hands of the daemon that runs the job.
 	ADD token BIGINT UNSIGNED,		-- the job's, of the attempt
 						-- that lends it

@@ -306,6 +306,39 @@ goes_on_where_it_was(void **state)
 	assert_int_equal(d.engine.verdict, VERDICT_DONE);
 }
 
+/* Whoever has the job next: what is to be tried after a pause waits for its
+   end, but for no longer, and holds up nothing else. */
+static void
+keeps_pauses(void **state)
+{
+	struct drive	 d;
+
+	(void)state;
+	lay_out(&d, "oeeoa", 3);
+	d.steps[0].state = STEP_DONE;
+	d.steps[1].again = true;
+	begin(&d);
+	assert_int_equal(first_running(&d), 2);
+	assert_int_equal(d.starts, 1);
+	happen(&d, STEP_OK);
+	assert_int_equal(d.engine.state, ENGINE_OVER);
+	assert_int_equal(d.engine.verdict, VERDICT_AGAIN);
+	d.steps[1].again = false;
+	begin(&d);
+	assert_int_equal(first_running(&d), 1);
+
+	/* It is nothing to those that are done, have failed, or tidy. */
+	lay_out(&d, "eea", 1);
+	d.steps[0].state = STEP_DONE;
+	d.steps[1].failures = 1;
+	d.steps[0].again = d.steps[1].again = d.steps[2].again = true;
+	begin(&d);
+	assert_int_equal(d.steps[1].state, STEP_FAILED);
+	assert_int_equal(first_running(&d), 2);
+	happen(&d, STEP_OK);
+	assert_int_equal(d.engine.verdict, VERDICT_FAILED);
+}
+
 /* What has failed for good stays so, whoever has the job. */
 static void
 knows_what_has_failed(void **state)
@@ -705,6 +738,7 @@ main(void)
 		cmocka_unit_test(decides),
 		cmocka_unit_test(counts_tries),
 		cmocka_unit_test(goes_on_where_it_was),
+		cmocka_unit_test(keeps_pauses),
 		cmocka_unit_test(knows_what_has_failed),
 		cmocka_unit_test(sets_aside),
 		cmocka_unit_test(takes_steps_in),
