@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include <json-c/json.h>
 
@@ -35,24 +34,6 @@
 #define LATEST		20
 
 /* ---- small things -------------------------------------------------------- */
-
-/* A number of the query string; INITIAL when absent. */
-static int
-number(struct req *r, const char *name, unsigned int least, unsigned int most,
-    unsigned int initial, unsigned int *value)
-{
-	const char	*text = req_query(r, name);
-	uint64_t	 n;
-
-	*value = initial;
-	if (text == NULL)
-		return 0;
-	if (conf_number(text, most, &n) == -1 || n < least)
-		return req_fail(r, 400, "%s: \"%s\" is no number from %u to %u",
-		    name, text, least, most);
-	*value = (unsigned int)n;
-	return 0;
-}
 
 /* Two digits. */
 static int
@@ -124,7 +105,7 @@ read_filter(struct req *r, struct job_filter *f)
 	f->state = -1;
 	if ((status = read_user(r, f)) != 0 ||
 	    (status = moment(r, "since", f->since)) != 0 ||
-	    (status = number(r, "limit", 1, LIST_MAX, LIST_ROWS, &f->limit)) !=
+	    (status = reply_number(r, "limit", 1, LIST_MAX, LIST_ROWS, &f->limit)) !=
 	    0)
 		return status;
 	if ((text = req_query(r, "status")) != NULL &&
@@ -145,29 +126,6 @@ read_filter(struct req *r, struct job_filter *f)
 	    uuid_parse(&f->before, text) == -1)
 		return req_fail(r, 400, "cursor: \"%s\" is none of ours", text);
 	return 0;
-}
-
-/* The same query with another cursor (RFC 8288). */
-static void
-link_next(struct req *r, const char *cursor)
-{
-	const char	*p = r->query, *start;
-	struct text	 url = { 0 };
-	size_t		 len;
-
-	text_printf(&url, "<%s/api/v1/jobs?", r->site->conf->prefix);
-	for (; *p != '\0'; p += strspn(p, "&")) {
-		start = p;
-		len = strcspn(p, "&");
-		p += len;
-		if (strncmp(start, "cursor=", 7) == 0)
-			continue;
-		text_add(&url, start, len);
-		text_add(&url, "&", 1);
-	}
-	text_printf(&url, "cursor=%s>; rel=\"next\"", cursor);
-	req_header(r, "Link", "%s", url.p);
-	free(url.p);
 }
 
 /* Names of users, asked for once each. */
@@ -228,7 +186,7 @@ jobs_list(struct req *r)
 	}
 	put_or_null(o, "next_cursor", cursor);
 	if (cursor[0] != '\0')
-		link_next(r, cursor);
+		reply_next(r, cursor);
 	return reply_cached(r, o);
 }
 
@@ -323,8 +281,8 @@ jobs_events(struct req *r)
 	int			 i, n, status;
 
 	if ((status = route_job(r, &job)) != 0 ||
-	    (status = number(r, "after", 0, UINT32_MAX, 0, &after)) != 0 ||
-	    (status = number(r, "limit", 1, EVENT_MAX, EVENT_ROWS, &limit)) !=
+	    (status = reply_number(r, "after", 0, UINT32_MAX, 0, &after)) != 0 ||
+	    (status = reply_number(r, "limit", 1, EVENT_MAX, EVENT_ROWS, &limit)) !=
 	    0)
 		return status;
 	events = req_alloc(r, limit * sizeof(*events));
@@ -339,109 +297,6 @@ jobs_events(struct req *r)
 	else
 		json_object_object_add(o, "next_after", NULL);
 	return reply_cached(r, o);
-}
-
-/* The phase of a stage, from its pipeline as it is today. */
-static const char *
-phase_of(struct req *r, const struct job *job, const struct step *step)
-{
-	const struct pipeline	*p = pipeline_find(r->site->pipelines,
-	    job->pipeline);
-
-	return p != NULL && step->position < p->nstages ?
-	    p->stages[step->position].phase : step->stage;
-}
-
-/* The one that runs; how far it is stands in the job's row. */
-static bool
-is_now(const struct job *job, const struct step *s)
-{
-	return s->state == STEP_RUNNING && s->item[0] == '\0' &&
-	    strcmp(s->stage, job->stage) == 0;
-}
-
-static struct json_object *
-step_object(struct req *r, const struct job *job, const struct step *s)
-{
-	struct json_object	*o = json_object_new_object();
-
-	put_text(o, "stage", s->stage);
-	put_text(o, "phase", phase_of(r, job, s));
-	put_or_null(o, "item", s->item);
-	put_text(o, "state", step_state_name(s->state));
-	put_percent(o, "percent", is_now(job, s) ? job->stage_progress :
-	    s->percent);
-	put_number(o, "attempt", s->attempt);
-	put_time(o, "started_at", s->started_at, DB_TIME_MILLISECONDS);
-	put_time(o, "ended_at", s->ended_at, DB_TIME_MILLISECONDS);
-	if (s->exit_status == -1)
-		json_object_object_add(o, "exit_status", NULL);
-	else if (WIFEXITED(s->exit_status))
-		json_object_object_add(o, "exit_status",
-		    json_object_new_int(WEXITSTATUS(s->exit_status)));
-	else
-		put_text(o, "exit_status", strsignal(WTERMSIG(s->exit_status)));
-	put_or_null(o, "output", s->output);
-	return o;
-}
-
-/* The steps of the job that a request names; 0, or the status. */
-static int
-read_steps(struct req *r, struct job *job, struct step **steps, int *n)
-{
-	int	 status;
-
-	if ((status = route_job(r, job)) != 0)
-		return status;
-	if ((*n = step_list(r->site->db, &job->id, steps)) == -1)
-		return route_db(r);
-	req_own(r, *steps, free);
-	return 0;
-}
-
-int
-jobs_steps(struct req *r)
-{
-	struct json_object	*o, *items;
-	struct step		*steps;
-	struct job		 job;
-	int			 i, n, status;
-
-	if ((status = read_steps(r, &job, &steps, &n)) != 0)
-		return status;
-	o = json_object_new_object();
-	items = put_array(o, "items");
-	for (i = 0; i < n; i++)
-		json_object_array_add(items, step_object(r, &job, &steps[i]));
-	return reply_cached(r, o);
-}
-
-/* What each stage wrote last, with a line before it that names the stage. */
-int
-jobs_logs(struct req *r)
-{
-	struct step	*steps;
-	struct text	 t = { 0 };
-	struct job	 job;
-	int		 i, n, status;
-
-	if ((status = read_steps(r, &job, &steps, &n)) != 0)
-		return status;
-	text_add(&t, "", 0);
-	for (i = 0; i < n; i++) {
-		if (steps[i].started_at[0] == '\0')
-			continue;
-		text_printf(&t, "== %s%s%s, %s since %s\n%s", steps[i].stage,
-		    steps[i].item[0] ? " " : "", steps[i].item,
-		    step_state_name(steps[i].state), steps[i].ended_at[0] ?
-		    steps[i].ended_at : steps[i].started_at, steps[i].output);
-		if (t.p[t.len - 1] != '\n')
-			text_add(&t, "\n", 1);
-	}
-	req_header(r, "Cache-Control", "private, no-cache");
-	req_reply(r, 200, "text/plain; charset=utf-8", t.p, t.len);
-	free(t.p);
-	return 0;
 }
 
 /* ---- results ------------------------------------------------------------- */
@@ -605,23 +460,20 @@ reset_steps(struct db *db, void *arg)
 
 /* The share of what stays done, in percent. */
 static double
-done_already(const struct step *steps, int n, const struct again *again)
+done_already(const struct step_sum *sums, int n, const struct again *again)
 {
 	const struct pipeline	*p = again->pipeline;
-	unsigned int		 position, done, all;
-	double			 sum = 0;
-	int			 i = 0;
+	const struct step_sum	*s;
+	double			 all, share = 0;
 
-	for (position = 0; position < p->nstages; position++) {
-		if (again->all && position >= again->position)
+	for (s = sums; s < sums + n && s->position < p->nstages; s++) {
+		if (again->all && s->position >= again->position)
 			break;
-		done = all = 0;
-		for (; i < n && steps[i].position == position; i++, all++)
-			done += steps[i].state == STEP_DONE;
-		if (all > 0)
-			sum += p->stages[position].share * done / all;
+		all = s->n[STEP_WAITING] + s->n[STEP_RUNNING] +
+		    s->n[STEP_DONE] + s->n[STEP_FAILED];
+		share += p->stages[s->position].share * s->n[STEP_DONE] / all;
 	}
-	return sum;
+	return share;
 }
 
 static int
@@ -668,7 +520,7 @@ jobs_retry(struct req *r)
 {
 	enum job_state	 now;
 	struct again	 again;
-	struct step	*steps;
+	struct step_sum	*sums;
 	struct job	 job;
 	int		 granted, n, status;
 
@@ -679,11 +531,13 @@ jobs_retry(struct req *r)
 	if (again.pipeline == NULL)
 		return req_fail(r, 409, "pipeline: \"%s\" is gone",
 		    job.pipeline);
-	if ((status = read_from(r, &again)) != 0 ||
-	    (status = read_steps(r, &job, &steps, &n)) != 0)
+	if ((status = read_from(r, &again)) != 0)
 		return status;
-	granted = job_retry(r->site->db, &job.id, done_already(steps, n,
+	if ((n = step_sums(r->site->db, &job.id, &sums)) == -1)
+		return route_db(r);
+	granted = job_retry(r->site->db, &job.id, done_already(sums, n,
 	    &again), reset_steps, &again, &now);
+	free(sums);
 	if (granted != 1)
 		return refused(r, granted, now, "run again");
 	log_info("job %s: retried by %s", r->args[0], r->caller.user.name);

@@ -12,8 +12,6 @@ int	jobs_list(struct req *);	/* GET /api/v1/jobs */
 int	jobs_show(struct req *);	/* GET .../:id */
 int	jobs_status(struct req *);	/* GET .../:id/status */
 int	jobs_events(struct req *);	/* GET .../:id/events */
-int	jobs_steps(struct req *);	/* GET .../:id/steps */
-int	jobs_logs(struct req *);	/* GET .../:id/logs */
 int	jobs_artifacts(struct req *);	/* GET .../:id/artifacts */
 int	jobs_artifact(struct req *);	/* GET .../:id/artifacts/NAME */
 int	jobs_cancel(struct req *);	/* POST .../:id/cancel */

@@ -11,6 +11,7 @@
 #include <json-c/json.h>
 #include <sodium.h>
 
+#include "conf.h"
 #include "jsontext.h"
 #include "put.h"
 #include "req.h"
@@ -206,4 +207,44 @@ reply_string(struct req *r, struct json_object *o, const char *key, size_t most,
 		}
 	}
 	return text;
+}
+
+int
+reply_number(struct req *r, const char *name, unsigned int least,
+    unsigned int most, unsigned int initial, unsigned int *value)
+{
+	const char	*text = req_query(r, name);
+	uint64_t	 n;
+
+	*value = initial;
+	if (text == NULL)
+		return 0;
+	if (conf_number(text, most, &n) == -1 || n < least)
+		return req_fail(r, 400, "%s: \"%s\" is no number from %u to %u",
+		    name, text, least, most);
+	*value = (unsigned int)n;
+	return 0;
+}
+
+const char *
+reply_next(struct req *r, const char *cursor)
+{
+	const char	*p = r->query, *start;
+	char		*kept = req_alloc(r, strlen(p) + 2), *q = kept, *url;
+	size_t		 len;
+
+	for (; *p != '\0'; p += strspn(p, "&")) {
+		start = p;
+		len = strcspn(p, "&");
+		p += len;
+		if (strncmp(start, "cursor=", 7) == 0)
+			continue;
+		q = mempcpy(q, start, len);
+		*q++ = '&';
+	}
+	*q = '\0';
+	url = req_printf(r, "%s%s?%scursor=%s", r->site->conf->prefix,
+	    reply_path(r, r->path), kept, reply_path(r, cursor));
+	req_header(r, "Link", "<%s>; rel=\"next\"", url);
+	return url;
 }

@@ -30,6 +30,17 @@ char	*reply_path(struct req *, const char *);
 void	reply_problem(struct req *, int status, const char *detail);
 
 /*
+ * Lists that are given in pages.
+ * reply_number	A parameter of the query string from LEAST to MOST, INITIAL
+ *		when absent.  0, or the status.
+ * reply_next	Link to the same query with another cursor (RFC 8288); the
+ *		address, which lives as long as the request.
+ */
+int	reply_number(struct req *, const char *name, unsigned int least,
+	    unsigned int most, unsigned int initial, unsigned int *value);
+const char *reply_next(struct req *, const char *cursor);
+
+/*
  * Read a JSON body strictly: an object, UTF-8, no duplicate keys, depth 16.
  * reply_body	0 and *OBJECT (lives as long as the request); or the status.
  * reply_string	A member that must be text of at most MOST bytes without

@@ -11,6 +11,7 @@
 #include "req.h"
 #include "route.h"
 #include "site.h"
+#include "steps.h"
 
 /* Streams of these jobs are the hub's; what makes them is upload's. */
 static const struct route	routes[] = {
@@ -20,8 +21,8 @@ static const struct route	routes[] = {
 	{ "DELETE", "/api/v1/jobs/:id",		ROUTE_USER,  jobs_delete },
 	{ "GET",    "/api/v1/jobs/:id/status",	ROUTE_USER,  jobs_status },
 	{ "GET",    "/api/v1/jobs/:id/events",	ROUTE_USER,  jobs_events },
-	{ "GET",    "/api/v1/jobs/:id/steps",	ROUTE_USER,  jobs_steps },
-	{ "GET",    "/api/v1/jobs/:id/logs",	ROUTE_USER,  jobs_logs },
+	{ "GET",    "/api/v1/jobs/:id/steps",	ROUTE_USER,  steps_list },
+	{ "GET",    "/api/v1/jobs/:id/logs",	ROUTE_USER,  steps_logs },
 	{ "GET",    "/api/v1/jobs/:id/artifacts", ROUTE_GUEST, jobs_artifacts },
 	{ "GET",    "/api/v1/jobs/:id/artifacts/*name", ROUTE_GUEST,
 	    jobs_artifact },

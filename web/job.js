@@ -122,11 +122,25 @@ function Facts({ job }) {
 	</dl>`;
 }
 
-function useSteps(job) {
-	const [steps, setSteps] = useState([]);
+/*
+ * { stages, items }: what each stage comes to, and its steps.  When there are
+ * too many of those, the first ones, and some that one may want to know of.
+ */
+async function readSteps(id) {
+	const read = (more) => get(query(`jobs/${id}/steps`, more));
+	const { stages, items, next_cursor } = await read({ limit: 1000 });
+	const others = next_cursor === null ? [] : await Promise.all(
+	    ["failed", "running"].map((state) => read({ state, limit: 12 })));
+	const known = new Set(items.map((i) => `${i.stage} ${i.item}`));
 
-	useFresh(async () => setSteps(
-	    (await get(`jobs/${job.job_id}/steps`)).items),
+	return { stages, items: [...items, ...others.flatMap((o) => o.items)
+	    .filter((i) => !known.has(`${i.stage} ${i.item}`))] };
+}
+
+function useSteps(job) {
+	const [steps, setSteps] = useState({ stages: [], items: [] });
+
+	useFresh(async () => setSteps(await readSteps(job.job_id)),
 	    `${job.job_id} ${job.timestamp} ${job.status}`);
 	return steps;
 }

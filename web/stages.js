@@ -34,35 +34,32 @@ const ms = (at) => at ? Date.parse(at) : null;
 
 const count = (items, state) => items.filter((i) => i.state === state).length;
 
+const NOTHING = { waiting: 0, running: 0, done: 0, failed: 0, percent: 0,
+    attempt: 0, started_at: null, ended_at: null };
+
 /*
- * One row out of many: of the items of a stage.  One that failed leaves the
- * others alone; WENTON is whether the job went on without it.
+ * One row out of many: of SUM, what a stage comes to.  One that failed leaves
+ * the others alone; WENTON is whether the job went on without it.
  */
-function summary(items, over, wentOn) {
-	const any = (state) => items.some((i) => i.state === state);
-	const all = (state) => items.every((i) => i.state === state);
-	const starts = items.map((i) => ms(i.started_at)).filter(Boolean);
-	const ends = items.map((i) => ms(i.ended_at)).filter(Boolean);
+function summary(sum, over, wentOn) {
+	const all = sum.waiting + sum.running + sum.done + sum.failed;
+	const rests = over || !(sum.running || sum.waiting);
 	let state = "waiting";
 
-	const rests = over || !(any("running") || any("waiting"));
-
-	if (items.length === 0 || all("waiting"))
+	if (sum.waiting === all)
 		state = "waiting";
-	else if (all("done") || (wentOn && rests))
+	else if (sum.done === all || (wentOn && all > 1 && rests))
 		state = "done";
-	else if (any("failed") && rests)
+	else if (sum.failed && rests)
 		state = "failed";
 	else
 		state = over ? "skipped" : "running";
 	return {
-		state,
-		percent: items.reduce((sum, i) => sum + i.percent, 0) /
-		    (items.length || 1),
-		start: starts.length > 0 ? Math.min(...starts) : null,
-		end: state !== "running" && ends.length > 0 ?
-		    Math.max(...ends) : null,
-		attempt: Math.max(0, ...items.map((i) => i.attempt)),
+		state, all, sum,
+		percent: sum.percent,
+		start: ms(sum.started_at),
+		end: state !== "running" ? ms(sum.ended_at) : null,
+		attempt: sum.attempt,
 	};
 }
 
@@ -85,16 +82,18 @@ function percentBy(declared, name, progress) {
 /* Rows in the order of the pipeline; stages it no longer has come last. */
 function stagesOf(declared, steps, over, progress) {
 	const names = new Set([...declared.map((s) => s.name),
-	    ...steps.map((s) => s.stage)]);
+	    ...steps.stages.map((s) => s.stage)]);
 
-	return [...names].map((name, i, all) => {
-		const items = steps.filter((s) => s.stage === name)
+	return [...names].map((name, i, order) => {
+		const sum = steps.stages.find((s) => s.stage === name) ??
+		    NOTHING;
+		const items = steps.items.filter((s) => s.stage === name)
 		    .sort((a, b) => compare(a.item, b.item));
-		const later = all.slice(i + 1).filter((other) =>
+		const later = order.slice(i + 1).filter((other) =>
 		    declared.find((s) => s.name === other)?.kind !== "always");
-		const wentOn = items.length > 1 && steps.some((s) =>
+		const wentOn = steps.stages.some((s) =>
 		    later.includes(s.stage) && s.started_at);
-		const row = { name, items, ...summary(items, over, wentOn) };
+		const row = { name, items, ...summary(sum, over, wentOn) };
 		if (row.state === "waiting" && over)
 			row.state = "skipped";
 		if (row.state === "running")
@@ -151,35 +150,49 @@ function cellsOf(items) {
 	return cells;
 }
 
-function Strip({ items }) {
-	const state = (cell) => RANKS.find((s) => cell.some((i) =>
-	    i.state === s));
+/* Cells of items that are not all known: by how many there are of each. */
+function cellsBy(sum, all) {
+	return [...RANKS].reverse().flatMap((state) => Array.from({ length:
+	    Math.ceil(sum[state] / all * CELLS) }, (_, i) =>
+	    ({ key: `${state} ${i}`, state, title: WORDS[state] })));
+}
+
+function cellsIn(items) {
 	const names = (cell) => cell.length === 1 ? cell[0].item :
 	    `${cell[0].item} … ${cell.at(-1).item}`;
-	const told = RANKS.filter((s) => count(items, s) > 0).reverse()
-	    .map((s) => `${count(items, s)} ${s}`).join(", ");
+
+	return cellsOf(items).map((cell) => {
+		const state = RANKS.find((s) => count(cell, s) > 0);
+		return { key: cell[0].item, state,
+		    title: `${names(cell)}: ${WORDS[state]}` };
+	});
+}
+
+function Strip({ stage: { items, all, sum } }) {
+	const cells = items.length < all ? cellsBy(sum, all) : cellsIn(items);
+	const told = RANKS.filter((s) => sum[s] > 0).reverse()
+	    .map((s) => `${sum[s]} ${s}`).join(", ");
 
 	return html`<tr role="row" class="item strip"><td role="cell"
 	    colspan="5"><div class="cells" aria-hidden="true">
-		${cellsOf(items).map((cell) => html`<span key=${cell[0].item}
-		    class=${state(cell)}
-		    title=${`${names(cell)}: ${WORDS[state(cell)]}`}></span>`)}
+		${cells.map((cell) => html`<span key=${cell.key}
+		    class=${cell.state} title=${cell.title}></span>`)}
 		</div><span class="quiet">${told}</span></td></tr>`;
 }
 
 /* Items that have a row: all, or those that are not as most others are. */
-function noted(items) {
-	if (items.length <= ROWS)
+function noted({ items, all }) {
+	if (all <= ROWS)
 		return items;
 	return RANKS.slice(0, 2).flatMap((s) => items.filter((i) =>
 	    i.state === s)).concat(items.filter((i) => i.attempt > 1 &&
 	    !RANKS.slice(0, 2).includes(i.state))).slice(0, NOTED);
 }
 
-function Items({ items, from, to }) {
+function Items({ stage, from, to }) {
 	return html`
-		${items.length > ROWS && html`<${Strip} items=${items} />`}
-		${noted(items).map((i) => html`<${Row} key=${i.item}
+		${stage.all > ROWS && html`<${Strip} stage=${stage} />`}
+		${noted(stage).map((i) => html`<${Row} key=${i.item}
 		    isItem=${true} from=${from} to=${to}
 		    label=${html`<span dir="auto">${i.item}</span>`}
 		    row=${{ ...i, start: ms(i.started_at),
@@ -188,20 +201,19 @@ function Items({ items, from, to }) {
 
 function Stage({ stage, from, to }) {
 	const [open, setOpen] = useState(false);
-	const many = stage.items.length > 1;
-	const done = count(stage.items, "done");
-	const failed = count(stage.items, "failed");
+	const many = stage.all > 1;
+	const { done, failed } = stage.sum;
 	const label = many ? html`<button type="button" class="link"
 	    aria-expanded=${String(open)} onClick=${() => setOpen(!open)}>
 		<${Icon} name=${open ? "shut" : "open"} />
 		${words(stage.name)}
-		<span class="quiet">${done} of ${stage.items.length}${failed > 0
+		<span class="quiet">${done} of ${stage.all}${failed > 0
 			? `, ${failed} failed` : ""}</span>
 	</button>` : words(stage.name);
 
 	return html`
 		<${Row} label=${label} row=${stage} from=${from} to=${to} />
-		${open && html`<${Items} items=${stage.items} from=${from}
+		${open && html`<${Items} stage=${stage} from=${from}
 		    to=${to} />`}`;
 }
 
@@ -213,7 +225,7 @@ function axis(from, to) {
 }
 
 /*
- * DECLARED are the stages of the pipeline, STEPS the rows of /steps, OVER
+ * DECLARED are the stages of the pipeline, STEPS what is known of /steps, OVER
  * whether the job has ended, PROGRESS how far it is, 0 to 100.
  */
 export function Stages({ declared, steps, over, progress }) {
@@ -245,7 +257,7 @@ export function Stages({ declared, steps, over, progress }) {
 
 /* What the stage that failed wrote last. */
 export function LastWords({ steps }) {
-	const step = steps.find((s) => s.state === "failed" && s.output);
+	const step = steps.items.find((s) => s.state === "failed" && s.output);
 
 	return step && html`<details class="words"><summary>What
 		${" "}${words(step.stage)}${step.item && ` ${step.item}`} wrote
