@@ -85,7 +85,7 @@ function CancelDialog({ job, done, close }) {
 	return html`<${Confirm} title="Cancel this job?" verb="Cancel the job"
 	    danger=${true} close=${close}
 	    text=${html`<span dir="auto">${title(job)}</span> stops where it is.
-		It can be run again later.`}
+		It can be run again later, from its start.`}
 	    yes=${async () => {
 		await post(`jobs/${job.job_id}/cancel`);
 		announce(`${title(job)}: cancelling`);
@@ -95,10 +95,14 @@ function CancelDialog({ job, done, close }) {
 
 /* ---- run again ------------------------------------------------------- */
 
-/* From the stage that failed, from another one, or from the start. */
+/*
+ * From the stage that failed, from another one, or from the start.  What was
+ * cancelled has lost its files.
+ */
 function RetryDialog({ job, done, close }) {
+	const kept = job.status === "failed";
 	const [stages, setStages] = useState([]);
-	const [from, setFrom] = useState("failed");
+	const [from, setFrom] = useState(kept ? "failed" : "start");
 	const [stage, setStage] = useState("");
 	const [busy, setBusy] = useState(false);
 	const [problem, setProblem] = useState(null);
@@ -115,8 +119,7 @@ function RetryDialog({ job, done, close }) {
 		}, setProblem);
 	}, []);
 	const go = async () => {
-		const name = { failed: undefined, stage,
-		    start: stages[0]?.name }[from];
+		const name = { failed: undefined, stage, start: "start" }[from];
 		setBusy(true);
 		try {
 			await post(`jobs/${job.job_id}/retry`,
@@ -132,10 +135,8 @@ function RetryDialog({ job, done, close }) {
 
 	return html`<${Dialog} title="Run this job again" close=${close}>
 		<fieldset><legend>From where?</legend>
-			${choice("failed", job.status === "failed" ?
-				"The stage that failed" :
-				"Where it stopped")}
-			${stages.length > 0 && choice("stage", html`The stage
+			${kept && choice("failed", "The stage that failed")}
+			${kept && stages.length > 0 && choice("stage", html`The stage
 				<select aria-label="Stage" value=${stage}
 				    onChange=${(e) => {
 					setStage(e.target.value);
@@ -144,7 +145,7 @@ function RetryDialog({ job, done, close }) {
 				${stages.map((s) => html`<option key=${s.name}
 				    value=${s.name}>${words(s.name)}</option>`)}
 				</select>`)}
-			${stages.length > 0 && choice("start", "The start")}
+			${choice("start", "The start")}
 		</fieldset>
 		${problem && html`<${Trouble} problem=${problem}
 			what="It does not run again." />`}

@@ -30,10 +30,25 @@ async function many(page) {
 	is(await overhang(page), 0, "nor on a telephone");
 }
 
+async function thousands(page) {
+	await page.goto(`/#/jobs/${given.large}`);
+	await untilState(page, "completed");
+	const stage = page.getByRole("button", { name: /^Page/ });
+	is((await stage.innerText()).replace(/\s+/g, " ").trim(),
+	    "Page 2999 of 3000, 1 failed", "thousands are counted, too");
+	await stage.click();
+	await page.getByText("2999 done, 1 failed").waitFor();
+	is(await page.locator(".cells .failed").count(), 1,
+	    "one of their cells has failed");
+	ok(await page.getByRole("rowheader", { name: "page-44" }).isVisible(),
+	    "and it is named, though it is not among the first thousand");
+}
+
 await main(async () => {
 	const page = await person();
 
 	await signIn(page, given.ana);
 	await many(page);
+	await thousands(page);
 	is(complaints(), [], "no page complains");
 }, finish);

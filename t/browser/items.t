@@ -29,5 +29,13 @@ my $ana = $rig->user('ana');
 my $job = $rig->submit('pages', as => $ana);
 $rig->ended($job, as => $ana, timeout => 120);
 
-Browser::run($rig, { ana => $ana, job => $job });
+# Another one has more than are read at a time.
+my $large = $rig->submit('pages', as => $ana);
+$rig->ended($large, as => $ana, timeout => 120);
+$rig->sql("INSERT INTO step (job_id, position, item, stage, state, attempt,"
+    . " started_at, ended_at) SELECT UNHEX(REPLACE(?, '-', '')), 1,"
+    . " CONCAT('leaf-', seq), 'page', 'done', 1, NOW(3), NOW(3)"
+    . ' FROM seq_1_to_2700', $large);
+
+Browser::run($rig, { ana => $ana, job => $job, large => $large });
 done_testing;
