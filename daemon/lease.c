@@ -27,6 +27,7 @@
 #include "db.h"
 #include "log.h"
 #include "loop.h"
+#include "stats.h"
 
 /* The schema step that this program needs; newer ones are fine. */
 #define SCHEMA		2
@@ -300,6 +301,7 @@ take_over(struct lease *l, const struct daemon_sign *s, const char *seen_at)
 	if (n == -1)
 		return 0;
 	blackbox_remove(root, s->id);
+	stats_add(STAT_TAKEN_OVER, (size_t)n);
 	log_info("daemon %llu is gone: %d of its jobs wait again%s%s",
 	    (unsigned long long)s->id, n, named ? "; it met its end in job " :
 	    "", named ? uuid_text(&job, text) : "");

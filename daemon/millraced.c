@@ -42,6 +42,7 @@
 #include "run.h"
 #include "sandbox.h"
 #include "set.h"
+#include "stats.h"
 #include "sweep.h"
 #include "task.h"
 
@@ -331,6 +332,7 @@ renew(struct millraced *d)
 	if (why == NULL)
 		return;
 	log_warnx("fenced: %s: %zu jobs are let go", why, runs_count(d->runs));
+	stats_add(STAT_FENCED, 1);
 	runs_lose(d->runs);
 	help_lose(d->help);
 	lease_lost(d->lease);
@@ -381,6 +383,8 @@ take(struct millraced *d, struct job_queue *queue, size_t n)
 	    n < TAKE ? n : TAKE);
 	if (taken == -1)
 		d->unsure = true;
+	else
+		stats_add(STAT_CLAIMED, (size_t)taken);
 	for (i = 0; i < taken; i++)
 		runs_start(d->runs, &jobs[i]);
 	return taken;
@@ -516,6 +520,7 @@ static const struct chore {
 
 #define NCHORES	(sizeof(chores) / sizeof(chores[0]))
 #define TICK_MS	250
+#define STATS_MS	2000
 
 static uint64_t
 period(const struct millraced *d, const struct chore *c)
@@ -652,6 +657,20 @@ catch_signals(struct millraced *d)
 	loop_signal(d->loop, SIGINT, leave, d);
 }
 
+/* A new daemon beside an old one that leaves has the file. */
+static void
+write_stats(void *arg)
+{
+	struct millraced	*d = arg;
+	char			*path;
+
+	if (d->leaving)
+		return;
+	xasprintf(&path, "%s/daemon.metrics", d->conf->sockets);
+	stats_write(path, d->db);
+	free(path);
+}
+
 static void
 start_chores(struct millraced *d)
 {
@@ -659,6 +678,8 @@ start_chores(struct millraced *d)
 	uint64_t	 n;
 
 	loop_every(d->loop, TICK_MS, tick, d);
+	loop_every(d->loop, STATS_MS, write_stats, d);
+	write_stats(d);
 	if (usec != NULL && conf_number(usec, UINT32_MAX, &n) == 0 && n > 2000)
 		loop_every(d->loop, (unsigned int)(n / 2000),
 		    notify_watchdog, d);

@@ -40,6 +40,7 @@
 #include "said.h"
 #include "said_json.h"
 #include "set.h"
+#include "stats.h"
 #include "step.h"
 #include "sweep.h"
 #include "task.h"
@@ -420,6 +421,7 @@ finish(struct run *r)
 	log_info("job %s: %s%s%s", r->id, words[verdict],
 	    reason ? ": " : "", reason ? r->why : "");
 	r->verdict = verdict;
+	stats_run(verdict);
 	if (verdict == VERDICT_LOST)
 		drop(r);
 	else
@@ -638,6 +640,7 @@ settle(struct part *p, const struct said *said, const struct child_end *end,
 	    keep(p, said, why, sizeof(why)) == -1)
 		event = STEP_BROKEN;
 	log_end(p, said, end, event);
+	stats_step(event);
 	r->engine.owes = results_owed(&r->results) != NULL;
 	if (event == STEP_OK && stage_of(p)->kind != STAGE_ALWAYS)
 		recover(r);
@@ -863,6 +866,7 @@ on_lent_end(void *arg, struct part *p, const struct loan_end *end)
 	struct said_end	 how = { .event = STEP_LOST };
 
 	r->lent--;
+	stats_add(STAT_LENT, 1);
 	p->attempt = end->attempt;
 	enter(r, stage_of(p));
 	if (end->said != NULL && said_unpack(end->said, &said, &how) == -1) {
@@ -1228,9 +1232,11 @@ begin_stages(struct run *r)
 	r->engine.stages = r->pipeline->stages;
 	r->engine.crashes = r->job.crashes;
 	r->engine.deaths = r->job.deaths;
-	if (job_aside(r->job.crashes, r->job.deaths))
+	if (job_aside(r->job.crashes, r->job.deaths)) {
+		stats_add(STAT_SET_ASIDE, 1);
 		job_aside_why(r->job.crashes, r->job.deaths, r->why,
 		    sizeof(r->why));
+	}
 	r->engine.owes = results_owed(&r->results) != NULL;
 	keep_pauses(r);
 	actions = engine_begin(&r->engine, r->plan.states, r->plan.n);

@@ -1,8 +1,8 @@
 /*
  * Handler: numbers for Prometheus.
  *
- * All of them come from rows that are maintained, or from the file that the
- * hub writes; a scrape costs the same at ten jobs and at ten million.
+ * All of them come from rows that are maintained, or from the files that the
+ * hub and the daemon write; a scrape costs the same at ten jobs and at ten million.
  */
 
 #include "metrics.h"
@@ -24,8 +24,8 @@
 #define COUNTS_MAX	1000
 #define DAEMONS_MAX	100
 
-/* The hub's own numbers, at most, bytes. */
-#define HUB_MAX		(64 * 1024)
+/* What one program writes of itself, at most, bytes. */
+#define COUNTED_MAX	(64 * 1024)
 
 static void
 head(struct text *t, const char *name, const char *type, const char *help)
@@ -98,17 +98,18 @@ daemons(struct text *t, const struct daemon *list, int n)
 	text_printf(t, "millrace_worker_busy %u\n", busy);
 }
 
-/* What the hub wrote of itself; nothing while none runs. */
+/* What the hub or the daemon of this host wrote of itself; nothing where there
+   is none. */
 static void
-streams(struct text *t, struct req *r)
+counted(struct text *t, struct req *r, const char *file)
 {
-	char	*buf = req_alloc(r, HUB_MAX);
+	char	*buf = req_alloc(r, COUNTED_MAX);
 	FILE	*f;
 
-	if ((f = fopen(req_printf(r, "%s/sse.metrics", r->site->conf->sockets),
+	if ((f = fopen(req_printf(r, "%s/%s", r->site->conf->sockets, file),
 	    "re")) == NULL)
 		return;
-	text_add(t, buf, fread(buf, 1, HUB_MAX, f));
+	text_add(t, buf, fread(buf, 1, COUNTED_MAX, f));
 	fclose(f);
 }
 
@@ -141,7 +142,8 @@ metrics_show(struct req *r)
 	    MILLRACE_VERSION);
 	jobs(&t, r, counts, n);
 	daemons(&t, list, nlist);
-	streams(&t, r);
+	counted(&t, r, "daemon.metrics");
+	counted(&t, r, "sse.metrics");
 	req_reply(r, 200, "text/plain; version=0.0.4; charset=utf-8", t.p,
 	    t.len);
 	free(t.p);

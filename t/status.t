@@ -228,6 +228,18 @@ like($metrics->{body},
     qr/^millrace_jobs_total\{pipeline="count",state="completed"\} 7$/m,
     'count what was done');
 like($metrics->{body}, qr/^millrace_workers 1$/m, 'and who works');
+$metrics = $rig->wait_for(sub {
+	my $m = $rig->get('/metrics')->{body};
+	$m =~ /^millrace_daemon_claimed_total 9$/m && $m
+}, 20, 'what the daemon has counted');
+like($metrics, qr/^millrace_daemon_$_$/m, $_) for
+    'runs_total\{end="completed"\} 7', 'runs_total\{end="failed"\} 1',
+    'steps_total\{end="rejected"\} 1',
+    'conflicts_total\{reason="deadlock"\} 0',
+    'set_aside_total 0', 'lent_total 0', 'fenced_total 0', 'taken_over_total 0';
+my %told;
+is_deeply([ grep { $told{$_}++ } $metrics =~ /^# TYPE (\S+)/mg ], [],
+    'each number is described once');
 
 my $stats = $rig->get('/api/v1/admin/stats', as => $eve)->json->{jobs};
 is($stats->{completed}, 7, 'seven are done');
