@@ -55,14 +55,27 @@ step(struct said *s, const struct report *r)
 	return true;
 }
 
+/* It names more than MOST: that is refused for good. */
+static bool
+too_many(struct said *s, unsigned int most, const char *what)
+{
+	if (!s->rejects)
+		snprintf(s->why, sizeof(s->why), "More than %u %s", most,
+		    what);
+	s->rejects = true;
+	return false;
+}
+
 static bool
 item(struct said *s, const struct report *r)
 {
 	struct said_item	*one;
 	char			 args[ARGS + 1];
 
-	if (s->nitems == SAID_ITEMS || strlen(r->name) > NAME)
+	if (strlen(r->name) > NAME)
 		return rubbish(s);
+	if (s->nitems == SAID_ITEMS)
+		return too_many(s, SAID_ITEMS, "items");
 	s->items = xreallocarray(s->items, s->nitems + 1, sizeof(*s->items));
 	one = &s->items[s->nitems++];
 	one->name = xstrdup(r->name);
@@ -89,8 +102,10 @@ detail(struct said *s, const struct report *r)
 static bool
 result(struct said *s, const struct report *r)
 {
-	if (s->results.n == SAID_RESULTS || strlen(r->name) > NAME)
+	if (strlen(r->name) > NAME)
 		return rubbish(s);
+	if (s->results.n == SAID_RESULTS)
+		return too_many(s, SAID_RESULTS, "results");
 	results_add(&s->results, r->name, r->path, r->type);
 	return false;
 }
@@ -99,7 +114,7 @@ static bool
 stored(struct said *s, const struct report *r)
 {
 	if (s->stored.n == SAID_RESULTS)
-		return rubbish(s);
+		return too_many(s, SAID_RESULTS, "results");
 	results_add(&s->stored, r->name, "", r->type);
 	results_stored(&s->stored, r->name, r->size, r->sha256, r->type);
 	return false;

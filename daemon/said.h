@@ -16,11 +16,12 @@
 
 struct json_object;
 
-/* Bounds of one stage: what exceeds them is rubbish. */
+/* Bounds of one stage.  More items or results fail it: left out, they would be
+   work that was lost, and nobody told. */
 #define SAID_ITEMS	20000
 #define SAID_RESULTS	10000
 #define SAID_DETAILS	64		/* keys, of all stages of a job; each
-					   value fits a line */
+					   value fits a line; more are rubbish */
 
 /* Bytes of its log that are kept with a step. */
 #define SAID_TAIL	4000

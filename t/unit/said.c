@@ -116,6 +116,34 @@ bounds_details(void **state)
 	end(s);
 }
 
+/* Work that is left out is not done: rather nothing of it is. */
+static void
+refuses_more_than_it_takes(void **state)
+{
+	struct said	*s = begin();
+	char		 line[64];
+	int		 i;
+
+	(void)state;
+	for (i = 0; i < SAID_ITEMS; i++) {
+		snprintf(line, sizeof(line), "item page-%d", i);
+		hear(s, line);
+	}
+	assert_false(s->rejects);
+	hear(s, "item one-more");
+	assert_int_equal(s->nitems, SAID_ITEMS);
+	assert_true(s->rejects);
+	assert_string_equal(s->why, "More than 20000 items");
+	end(s);
+	s = begin();
+	for (i = 0; i <= SAID_RESULTS; i++) {
+		snprintf(line, sizeof(line), "result %d %d", i, i);
+		hear(s, line);
+	}
+	assert_string_equal(s->why, "More than 10000 results");
+	end(s);
+}
+
 static void
 counts_rubbish(void **state)
 {
@@ -265,6 +293,7 @@ main(void)
 		cmocka_unit_test(keeps_the_best),
 		cmocka_unit_test(collects),
 		cmocka_unit_test(bounds_details),
+		cmocka_unit_test(refuses_more_than_it_takes),
 		cmocka_unit_test(counts_rubbish),
 		cmocka_unit_test(only_a_kept_program_says_when_an_item_is_over),
 		cmocka_unit_test(keeps_the_end_of_the_log),
