@@ -466,14 +466,21 @@ done_already(const struct step_sum *sums, int n, const struct again *again)
 	const struct step_sum	*s;
 	double			 all, share = 0;
 
-	for (s = sums; s < sums + n && s->position < p->nstages; s++) {
+	/* As the pipeline was before: it starts anew. */
+	for (s = sums; s < sums + n; s++) {
+		if (s->position >= p->nstages ||
+		    strcmp(s->stage, p->stages[s->position].name) != 0)
+			return 0;
+	}
+	for (s = sums; s < sums + n; s++) {
 		if (again->all && s->position >= again->position)
 			break;
 		all = s->n[STEP_WAITING] + s->n[STEP_RUNNING] +
 		    s->n[STEP_DONE] + s->n[STEP_FAILED];
 		share += p->stages[s->position].share * s->n[STEP_DONE] / all;
 	}
-	return share;
+	/* All that it has to do may be done, and its end be what failed. */
+	return share > 99.9 ? 99.9 : share;
 }
 
 static int
