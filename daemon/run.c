@@ -27,6 +27,7 @@
 #include "blackbox.h"
 #include "child.h"
 #include "conf.h"
+#include "daemon.h"
 #include "db.h"
 #include "engine.h"
 #include "failed.h"
@@ -53,6 +54,12 @@
 
 /* Nothing is started for so long when there was no room for a process, ms. */
 #define NO_ROOM_MS	1000
+
+/* A job whose pipeline is not known here waits so long for another host, s:
+   doubled each time, up to the second; and it is taken so often at most. */
+#define STRANGE_S	2
+#define STRANGE_MOST_S	60
+#define STRANGE_TRIES	60
 
 /* What stages say is passed on this much later, together, ms. */
 #define TELL_MS		20
@@ -88,6 +95,7 @@ struct run {
 	struct loan	*loan;		/* items that others do for us */
 	unsigned int	 lent;		/* of the steps that run */
 	bool		 loaded, inherited;	/* all of the above is there */
+	bool		 changed;	/* the pipeline did: it starts anew */
 	bool		 began;		/* the engine drives it */
 	bool		 ending;	/* its end waits in the outbox, as: */
 	enum engine_verdict verdict;
@@ -333,25 +341,34 @@ end_with(struct run *r, enum engine_verdict verdict)
 	free(list);
 }
 
-/* For a job that cannot even begin. */
-static void __attribute__((format(printf, 2, 3)))
-refuse(struct run *r, const char *fmt, ...)
+/* The end of a job that cannot even begin; r->why is known. */
+static void
+end_unbegun(struct run *r, enum engine_verdict verdict)
 {
 	struct job_news	 news;
-	va_list		 ap;
 
-	va_start(ap, fmt);
-	vsnprintf(r->why, sizeof(r->why), fmt, ap);
-	va_end(ap);
-	log_info("job %s: failed: %s", r->id, r->why);
 	memset(&news, 0, sizeof(news));
 	news.id = r->job.id;
 	news.token = r->job.token;
 	news.progress = r->job.progress;
 	news.eta_s = -1;
 	strlcpy(news.stage, r->job.stage, sizeof(news.stage));
+	if (verdict == VERDICT_AGAIN)
+		strlcpy(news.phase, r->job.phase, sizeof(news.phase));
 	outbox_news(r->outbox, &news);
-	end_with(r, VERDICT_FAILED);
+	end_with(r, verdict);
+}
+
+static void __attribute__((format(printf, 2, 3)))
+refuse(struct run *r, const char *fmt, ...)
+{
+	va_list		 ap;
+
+	va_start(ap, fmt);
+	vsnprintf(r->why, sizeof(r->why), fmt, ap);
+	va_end(ap);
+	log_info("job %s: failed: %s", r->id, r->why);
+	end_unbegun(r, VERDICT_FAILED);
 }
 
 /*
@@ -1040,6 +1057,16 @@ load_steps(struct run *r, struct step_brief **steps)
 	return step_briefs(r->all->tools.db, &r->job.id, steps);
 }
 
+/* Nothing that its stages did or said counts any more. */
+static void
+forget_past(struct run *r)
+{
+	json_object_put(r->details);
+	r->task_job.details = r->details = json_object_new_object();
+	r->detailed = true;
+	outbox_forget(r->outbox);
+}
+
 /* What the database knows of the job.  0, or -1 while it is away. */
 static int
 load(struct run *r)
@@ -1048,7 +1075,6 @@ load(struct run *r)
 	struct db	*db = r->all->tools.db;
 	struct step_brief *steps = NULL;
 	char		*details = NULL;
-	bool		 fits;
 	int		 n = -1, rc = -1;
 
 	free(r->params);
@@ -1075,13 +1101,13 @@ load(struct run *r)
 	r->plan.pipeline = r->pipeline;
 	r->plan.run = r;
 	r->plan.token = r->job.token;
-	fits = plan_fits(r->pipeline, steps, (size_t)n);
-	if (!fits) {
+	r->changed = !plan_fits(r->pipeline, steps, (size_t)n);
+	if (r->changed) {
 		log_info("job %s: its pipeline has changed: it starts anew",
 		    r->id);
-		outbox_forget(r->outbox);
+		forget_past(r);
 	}
-	plan_take(&r->plan, steps, fits ? (size_t)n : 0, r->outbox);
+	plan_take(&r->plan, steps, r->changed ? 0 : (size_t)n, r->outbox);
 	r->loaded = true;
 	rc = 0;
 out:
@@ -1157,6 +1183,18 @@ lack_work(struct run *r)
 	end_with(r, VERDICT_AGAIN);
 }
 
+/* As the pipeline was before, its stages have left files and results. */
+static int
+renew_work(struct run *r, const char *root)
+{
+	char	 path[FILE_PATH];
+	int	 rc = work_renew(&r->work, root, &r->job.id, r->job.token);
+
+	file_aside_path(&r->job.id, r->job.token, path);
+	sweep_remove(r->all->tools.sweep, path);
+	return rc;
+}
+
 /* 0: it is there; else the run ends, or begins later. */
 static int
 open_work(struct run *r)
@@ -1165,6 +1203,8 @@ open_work(struct run *r)
 	const char		*root = r->all->tools.conf->root;
 	int			 rc = work_open(&r->work, root, &r->job.id);
 
+	if (rc == 0 && r->changed && !r->work.fresh)
+		rc = renew_work(r, root);
 	if (rc == 1) {
 		try_again(r, LOCK_MS, "what ran before is not quite gone");
 		return -1;
@@ -1223,7 +1263,7 @@ begin_stages(struct run *r)
 		loan_free(r->loan);
 		r->loan = new_loan(r);
 		plan_clear(&r->plan);
-		outbox_forget(r->outbox);
+		forget_past(r);
 		plan_take(&r->plan, NULL, 0, r->outbox);
 	}
 	r->shown = shown_before(r);
@@ -1254,11 +1294,34 @@ begin_stages(struct run *r)
 	perform(r, actions);
 }
 
+/*
+ * Its pipeline is not known here.  It may be on another host, where it came
+ * earlier or goes later: then that one shall have the job.
+ */
+static void
+lack_pipeline(struct run *r)
+{
+	unsigned int	 pause_s = STRANGE_S, i;
+
+	if (r->job.attempt >= STRANGE_TRIES || daemon_others(r->all->tools.db,
+	    r->job.daemon_id, r->job.queue) == 0) {
+		refuse(r, "There is no pipeline \"%s\" here", r->job.pipeline);
+		return;
+	}
+	for (i = 1; i < r->job.attempt && pause_s < STRANGE_MOST_S; i++)
+		pause_s *= 2;
+	say(r->why, sizeof(r->why), "A host that has pipeline \"%s\" is wanted",
+	    r->job.pipeline);
+	log_info("job %s: to be tried again: %s", r->id, r->why);
+	r->again_at = loop_now() + (uint64_t)pause_s * 1000;
+	end_unbegun(r, VERDICT_AGAIN);
+}
+
 static void
 try_to_begin(struct run *r)
 {
 	if (r->pipeline == NULL) {
-		refuse(r, "There is no pipeline \"%s\" here", r->job.pipeline);
+		lack_pipeline(r);
 		return;
 	}
 	if ((!r->loaded && load(r) == -1) || inherit(r) == -1) {

@@ -488,7 +488,7 @@ judge_work(struct sweeper *s, int dir, struct entry *e, size_t n)
 	if (find_jobs(s, e, n) == -1)
 		return -1;
 	for (i = 0; i < n; i++)
-		e[i].left = e[i].token == 0 && (e[i].gone || e[i].tidy);
+		e[i].left = e[i].token != 0 || e[i].gone || e[i].tidy;
 	return 0;
 }
 

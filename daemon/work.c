@@ -79,6 +79,24 @@ work_open(struct work *w, const char *root, const struct uuid *job)
 }
 
 int
+work_renew(struct work *w, const char *root, const struct uuid *job,
+    uint64_t token)
+{
+	char	 path[FILE_PATH], *aside;
+	int	 rc;
+
+	file_aside_path(job, token, path);
+	xasprintf(&aside, "%s/%s", root, path);
+	if ((rc = rename(w->path, aside)) == -1)
+		log_warn("%s", aside);
+	free(aside);
+	if (rc == -1)
+		return -1;
+	work_close(w);
+	return work_open(w, root, job);
+}
+
+int
 work_input(const struct work *w, const char *root, const struct uuid *upload)
 {
 	char	 path[FILE_PATH], *from;

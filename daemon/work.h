@@ -39,6 +39,9 @@ struct work {
  *		there, try again; -1 (said).  Fill *W with WORK_NONE before.
  * work_input	Give it the upload ID as its input.  0; 1: there is no such
  *		file; -1 (said).
+ * work_renew	The job starts anew, under TOKEN: what is there goes out of its way,
+ *		to the place that file_aside_path names, and an empty one takes
+ *		its place.  As work_open.
  * work_join	For a daemon that helps the one that runs the job, before it
  *		takes an item; again before it takes more.  It has to be there.
  *		0: nobody begins another run of the job, until work_release and
@@ -48,6 +51,8 @@ struct work {
  */
 #define WORK_NONE	((struct work){ .dir = -1, .log = -1 })
 int	work_open(struct work *, const char *root, const struct uuid *job);
+int	work_renew(struct work *, const char *root, const struct uuid *job,
+	    uint64_t token);
 int	work_input(const struct work *, const char *root,
 	    const struct uuid *upload);
 int	work_join(struct work *, const char *root, const struct uuid *job);

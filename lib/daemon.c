@@ -287,6 +287,23 @@ daemon_room(struct db *db, uint64_t self, const char *queue)
 }
 
 int
+daemon_others(struct db *db, uint64_t self, const char *queue)
+{
+	static const char	 sql[] =
+	    "SELECT COUNT(*) FROM daemon WHERE id <> ? AND slots > 0"
+	    " AND lease_until > NOW(3)"
+	    " AND FIND_IN_SET(?, REPLACE(queues, ' ', ',')) > 0";
+	struct db_rows		*row = db_one(db, sql, "us", self, queue);
+	int			 n;
+
+	if (row == NULL)
+		return -1;
+	n = (int)db_u64(row, 0);
+	db_rows_free(row);
+	return n;
+}
+
+int
 daemon_list(struct db *db, struct daemon *list, size_t n)
 {
 	static const char	 sql[] =

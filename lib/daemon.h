@@ -47,6 +47,7 @@ struct daemon_sign {
  *		INSTANCE is host and storage root.
  * daemon_renew	1: renewed; 0: the row is gone (jobs were taken over); -1.
  * daemon_watch	What there is of others than SELF.  How many, or -1.
+ * daemon_others How many others than SELF live and take jobs of QUEUE, or -1.
  * daemon_room	Slots that others than daemon SELF have free for jobs of QUEUE,
  *		or -1.
  * daemon_list	All, newest first.  How many, or -1.
@@ -58,6 +59,7 @@ int	daemon_renew(struct db *, uint64_t id, unsigned int lease_s,
 	    unsigned int running);
 int	daemon_watch(struct db *, uint64_t self, const char *instance,
 	    struct daemon_sign *, size_t n);
+int	daemon_others(struct db *, uint64_t self, const char *queue);
 int	daemon_room(struct db *, uint64_t self, const char *queue);
 int	daemon_list(struct db *, struct daemon *, size_t n);
 

@@ -35,6 +35,15 @@ file_work_path(const struct uuid *job, char path[FILE_PATH])
 }
 
 void
+file_aside_path(const struct uuid *job, uint64_t token, char path[FILE_PATH])
+{
+	char	 text[UUID_TEXT];
+
+	snprintf(path, FILE_PATH, "work/%s-%llu", uuid_text(job, text),
+	    (unsigned long long)token);
+}
+
+void
 file_results_path(const struct uuid *job, uint64_t token, char path[FILE_PATH])
 {
 	char	 text[UUID_TEXT];

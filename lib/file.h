@@ -5,6 +5,7 @@
  *
  *	uploads/ab/ID		input, ab being the last two digits of ID
  *	work/JOB/		where the stages of a job work
+ *	work/JOB-TOKEN/		where they did, until that attempt started anew
  *	results/JOB-TOKEN/NAME	results, of the attempt that published them
  */
 
@@ -39,6 +40,8 @@ struct artifact {
 
 void	file_upload_path(const struct uuid *, char[FILE_PATH]);
 void	file_work_path(const struct uuid *job, char[FILE_PATH]);
+void	file_aside_path(const struct uuid *job, uint64_t token,
+	    char[FILE_PATH]);
 void	file_results_path(const struct uuid *job, uint64_t token,
 	    char[FILE_PATH]);
 
