@@ -16,6 +16,26 @@
 #include "said.h"
 #include "utf8.h"
 
+/* There may be thousands: none is compared with all others. */
+static int
+by_name(const struct part *a, const struct part *b)
+{
+	if (a->position != b->position)
+		return a->position < b->position ? -1 : 1;
+	return strcmp(a->item, b->item);
+}
+
+RB_GENERATE_INTERNAL(parts, part, entry, by_name,
+    __attribute__((unused)) static)
+
+static bool
+has_item(struct plan *plan, unsigned int position, char *item)
+{
+	struct part	 key = { .position = position, .item = item };
+
+	return RB_FIND(parts, &plan->items, &key) != NULL;
+}
+
 const struct stage *
 plan_stage(const struct plan *plan, const struct part *p)
 {
@@ -91,8 +111,11 @@ insert(struct plan *plan, unsigned int position, const char *item,
 
 	p->run = plan->run;
 	p->at = at;
+	p->position = position;
 	p->item = item == NULL ? NULL : xstrdup(item);
 	p->args = item == NULL ? NULL : xstrdup(args);
+	if (item != NULL)
+		RB_INSERT(parts, &plan->items, p);
 	plan->parts[at] = p;
 	plan->states[at] = (struct engine_step){
 		.position = position,
@@ -162,78 +185,29 @@ plan_take(struct plan *plan, const struct step_brief *steps, size_t n,
 	}
 }
 
-/* A name of an item: the ones that are there come first, then as they were
-   said. */
-struct named {
-	const char	*name;
-	size_t		 order;
-};
-
-static int
-by_name(const void *a, const void *b)
-{
-	const struct named	*na = a, *nb = b;
-	int			 cmp = strcmp(na->name, nb->name);
-
-	if (cmp != 0)
-		return cmp;
-	return na->order < nb->order ? -1 : na->order > nb->order;
-}
-
-/*
- * Which of the items that were said are new, each once: a flag for each, to be
- * freed.  There may be thousands, so none is compared with all others.
- */
-static bool *
-which_are_new(const struct plan *plan, unsigned int position,
-    const struct said *said)
-{
-	size_t		 end = plan_end(plan, position), begin = end, i, n;
-	struct named	*all;
-	bool		*new = xcalloc(said->nitems, sizeof(*new));
-
-	while (begin > 0 && plan->states[begin - 1].position == position)
-		begin--;
-	n = end - begin + said->nitems;
-	all = xcalloc(n, sizeof(*all));
-	for (i = 0; i < n; i++) {
-		all[i].order = i;
-		all[i].name = i < end - begin ? plan->parts[begin + i]->item :
-		    said->items[i - (end - begin)].name;
-	}
-	qsort(all, n, sizeof(*all), by_name);
-	for (i = 0; i < n; i++) {
-		if (all[i].order >= end - begin && (i == 0 ||
-		    strcmp(all[i - 1].name, all[i].name) != 0))
-			new[all[i].order - (end - begin)] = true;
-	}
-	free(all);
-	return new;
-}
-
-int
+enum plan_taken
 plan_items(struct plan *plan, unsigned int position, const struct said *said,
     struct outbox *outbox)
 {
-	const struct said_item	*item;
-	bool			*new;
-	size_t			 i;
+	struct part	*p;
+	size_t		 i;
 
 	if (said->nitems == 0)
-		return 0;
+		return PLAN_TAKEN;
 	do {
 		if (++position == plan->pipeline->nstages)
-			return -1;
+			return PLAN_NOWHERE;
 	} while (plan->pipeline->stages[position].kind != STAGE_EACH);
-	new = which_are_new(plan, position, said);
 	for (i = 0; i < said->nitems; i++) {
-		item = &said->items[i];
-		if (new[i])
-			announce(plan, insert(plan, position, item->name,
-			    item->args), outbox);
+		if (has_item(plan, position, said->items[i].name))
+			continue;
+		if (plan->n == PLAN_MOST)
+			return PLAN_FULL;
+		p = insert(plan, position, said->items[i].name,
+		    said->items[i].args);
+		announce(plan, p, outbox);
 	}
-	free(new);
-	return 0;
+	return PLAN_TAKEN;
 }
 
 void
@@ -251,4 +225,5 @@ plan_clear(struct plan *plan)
 	plan->parts = NULL;
 	plan->states = NULL;
 	plan->n = plan->room = 0;
+	RB_INIT(&plan->items);
 }

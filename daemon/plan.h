@@ -6,6 +6,9 @@
 #ifndef MILLRACE_PLAN_H
 #define MILLRACE_PLAN_H
 
+#include <sys/queue.h>
+#include <sys/tree.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -18,10 +21,15 @@ struct run;
 struct said;
 struct task;
 
+/* Steps of one job, at most. */
+#define PLAN_MOST	100000
+
 /* One step.  Its state is the engine's, at the same index. */
 struct part {
 	struct run	*run;
 	size_t		 at;		/* the index */
+	unsigned int	 position;	/* of its stage */
+	RB_ENTRY(part)	 entry;		/* of an item */
 	char		*item, *args;	/* of an "each" stage, else NULL */
 	unsigned int	 attempt;	/* runs so far */
 	uint64_t	 again_at;	/* loop_now(): not tried again before */
@@ -30,6 +38,8 @@ struct part {
 					   token; 0: not */
 };
 
+RB_HEAD(parts, part);
+
 struct plan {
 	const struct pipeline *pipeline;
 	struct run	*run;		/* whose it is */
@@ -37,6 +47,14 @@ struct plan {
 	struct engine_step *states;
 	struct part	**parts;
 	size_t		 n, room;	/* of both */
+	struct parts	 items;		/* those of them, by name */
+};
+
+/* What becomes of items that were named. */
+enum plan_taken {
+	PLAN_TAKEN,		/* they are there, now or since before */
+	PLAN_NOWHERE,		/* no "each" follows */
+	PLAN_FULL		/* there would be too many */
 };
 
 /*
@@ -45,7 +63,7 @@ struct plan {
  * plan_take	Fill it with these rows, and with what the pipeline has beyond
  *		them; that is new, and goes to OUTBOX.
  * plan_items	What the stage at POSITION named becomes items of the next
- *		"each", but for those that are there.  0; -1: none follows.
+ *		"each", but for those that are there.
  * plan_stage	The stage of a step.
  * plan_row	A step as a row.
  * plan_end	Index behind the last step of POSITION, or where it would be.
@@ -54,8 +72,8 @@ bool	plan_fits(const struct pipeline *, const struct step_brief *,
 	    size_t n);
 void	plan_take(struct plan *, const struct step_brief *, size_t n,
 	    struct outbox *);
-int	plan_items(struct plan *, unsigned int position, const struct said *,
-	    struct outbox *);
+enum plan_taken plan_items(struct plan *, unsigned int position,
+	    const struct said *, struct outbox *);
 const struct stage *plan_stage(const struct plan *, const struct part *);
 size_t	plan_end(const struct plan *, unsigned int position);
 void	plan_row(const struct plan *, const struct part *, struct step *);

@@ -23,8 +23,8 @@
 
 #include "log.h"
 
-/* Longest list that is read, bytes. */
-#define LIST_MAX	(16 * 1024 * 1024)
+/* Longest list that is read, bytes: with sizes, hashes and all between them. */
+#define LIST_MAX	(RESULTS_BYTES + 100 * RESULTS_MOST)
 
 /* ---- the list ------------------------------------------------------------ */
 
@@ -41,10 +41,11 @@ find(const struct results *r, const char *name)
 }
 
 static void
-set(char **text, const char *value)
+set(struct results *r, char **text, const char *value)
 {
 	char	*copy = xstrdup(value);
 
+	r->bytes += strlen(copy) - (*text == NULL ? 0 : strlen(*text));
 	free(*text);
 	*text = copy;
 }
@@ -65,11 +66,18 @@ results_add(struct results *r, const char *name, const char *path,
 		r->list = xreallocarray(r->list, r->n + 1, sizeof(*r->list));
 		one = &r->list[r->n++];
 		memset(one, 0, sizeof(*one));
-		one->name = xstrdup(name);
+		set(r, &one->name, name);
 	}
-	set(&one->path, path);
-	set(&one->type, type);
+	set(r, &one->path, path);
+	set(r, &one->type, type);
 	one->stored = false;
+}
+
+bool
+results_fit(const struct results *r, const struct results *more)
+{
+	return r->n + more->n <= RESULTS_MOST &&
+	    r->bytes + more->bytes <= RESULTS_BYTES;
 }
 
 int
@@ -84,7 +92,7 @@ results_stored(struct results *r, const char *name, uint64_t size,
 	one->size = size;
 	strlcpy(one->sha256, sha256, sizeof(one->sha256));
 	if (*type != '\0')
-		set(&one->type, type);
+		set(r, &one->type, type);
 	return 0;
 }
 

@@ -30,10 +30,15 @@ struct result {
 	char		 sha256[65];	/* "": it was not that */
 };
 
+/* Of one job, at most; and bytes of their names, paths and types. */
+#define RESULTS_MOST	20000
+#define RESULTS_BYTES	(8 * 1024 * 1024)
+
 /* In the order in which they were named. */
 struct results {
 	struct result	*list;
 	size_t		 n;
+	size_t		 bytes;		/* of their texts */
 	uint64_t	 token;		/* that they are published under; 0 */
 	uint64_t	 before;	/* or still under, when a move to that was
 					   cut off; 0 */
@@ -45,6 +50,7 @@ struct results {
  * results_store Name the directory that a stage may fill.
  * results_add	A stage named one.  The same name again takes its place, and
  *		has to be stored again.
+ * results_fit	Whether there is room for more, even if all of them are new.
  * results_stored A stage has stored one.  0, or -1: it was never named.
  * results_owed	The first that is named and not stored, or NULL.
  * results_save	Write the list to the files "results" (for stages: NAME tab
@@ -62,6 +68,7 @@ struct results {
 void	results_store(uint64_t token, char[RESULTS_STORE]);
 void	results_add(struct results *, const char *name, const char *path,
 	    const char *type);
+bool	results_fit(const struct results *, const struct results *more);
 int	results_stored(struct results *, const char *name, uint64_t size,
 	    const char *sha256, const char *type);
 const struct result *results_owed(const struct results *);

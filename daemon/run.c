@@ -534,6 +534,11 @@ keep(struct part *p, const struct said *said, char *why, size_t size)
 	char			 what[256];
 	size_t			 i;
 
+	if (!results_fit(&r->results, &said->results)) {
+		say(why, size, "%s: more results than a job can have",
+		    stage_of(p)->name);
+		return -1;
+	}
 	for (i = 0; i < said->results.n; i++) {
 		one = &said->results.list[i];
 		results_add(&r->results, one->name, one->path, one->type);
@@ -558,10 +563,19 @@ keep(struct part *p, const struct said *said, char *why, size_t size)
 		    stage_of(p)->name);
 		return -1;
 	}
-	if (plan_items(&r->plan, r->plan.states[p->at].position, said,
-	    r->outbox) == -1)
+	switch (plan_items(&r->plan, r->plan.states[p->at].position, said,
+	    r->outbox)) {
+	case PLAN_TAKEN:
+		break;
+	case PLAN_NOWHERE:
 		log_warnx("job %s: %zu items named, but no \"each\" follows",
 		    r->id, said->nitems);
+		break;
+	case PLAN_FULL:
+		say(why, size, "%s: more than %d items", stage_of(p)->name,
+		    PLAN_MOST);
+		return -1;
+	}
 	return 0;
 }
 

@@ -110,6 +110,39 @@ moved_and_cut_off(void **state)
 	}
 }
 
+/* As many as fit, with names and paths as long as they can be: whoever has the
+   job next finds all of them. */
+static void
+as_many_as_fit(void **state)
+{
+	struct rig	*rig = *state;
+	struct results	 r = { .n = 0 }, one = { .n = 0 };
+	char		 name[256], path[3800];
+	size_t		 n;
+
+	memset(path, 'p', sizeof(path));
+	path[sizeof(path) - 1] = '\0';
+	for (;;) {
+		snprintf(name, sizeof(name), "%0250zu", r.n);
+		results_clear(&one);
+		results_add(&one, name, path, "text/plain");
+		results_stored(&one, name, UINT64_MAX, SHA256, "");
+		if (!results_fit(&r, &one))
+			break;
+		results_add(&r, name, path, "text/plain");
+		results_stored(&r, name, UINT64_MAX, SHA256, "");
+	}
+	assert_in_range(r.n, 1000, RESULTS_MOST);
+	assert_int_equal(results_save(&r, rig->work), 0);
+	n = r.n;
+	results_clear(&r);
+	results_load(&r, rig->work);
+	assert_int_equal(r.n, n);
+	assert_null(results_owed(&r));
+	results_clear(&r);
+	results_clear(&one);
+}
+
 /* Attempt 2 dies when it has noted, but not yet made, its move. */
 static void
 noted_and_cut_off(void **state)
@@ -202,6 +235,7 @@ main(void)
 #define TEST(fn) \
 	cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 	const struct CMUnitTest	 tests[] = {
+		TEST(as_many_as_fit),
 		TEST(moved_and_cut_off),
 		TEST(noted_and_cut_off),
 		TEST(too_late),
