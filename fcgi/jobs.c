@@ -529,6 +529,7 @@ jobs_retry(struct req *r)
 	struct again	 again;
 	struct step_sum	*sums;
 	struct job	 job;
+	double		 progress;
 	int		 granted, n, status;
 
 	if ((status = own_job(r, &job)) != 0)
@@ -542,9 +543,13 @@ jobs_retry(struct req *r)
 		return status;
 	if ((n = step_sums(r->site->db, &job.id, &sums)) == -1)
 		return route_db(r);
-	granted = job_retry(r->site->db, &job.id, done_already(sums, n,
-	    &again), reset_steps, &again, &now);
+	progress = done_already(sums, n, &again);
 	free(sums);
+	/* What is tried once more by itself does not fall either. */
+	if (!again.all && progress < job.progress)
+		progress = job.progress;
+	granted = job_retry(r->site->db, &job.id, progress, reset_steps,
+	    &again, &now);
 	if (granted != 1)
 		return refused(r, granted, now, "run again");
 	log_info("job %s: retried by %s", r->args[0], r->caller.user.name);

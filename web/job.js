@@ -288,7 +288,8 @@ function Job({ job, live, reload }) {
 		</section>`}
 		<section class="card"><h2>Stages</h2>
 			<${Stages} declared=${declared} steps=${steps}
-			    over=${over} progress=${job.progress_percentage} />
+			    over=${over} progress=${job.progress_percentage}
+			    reasons=${job.details?.failed} />
 		</section>
 		<section class="card"><details class="events"
 		    onToggle=${(e) => setShowEvents(e.target.open)}>

@@ -189,17 +189,24 @@ function noted({ items, all }) {
 	    !RANKS.slice(0, 2).includes(i.state))).slice(0, NOTED);
 }
 
-function Items({ stage, from, to }) {
+/* REASONS of the job: why items have failed, as far as it tells. */
+function Items({ stage, from, to, reasons }) {
+	const why = ({ item, state }) => state === "failed" &&
+	    reasons?.find((r) => r.stage === stage.name && r.item === item)
+		?.reason;
+
 	return html`
 		${stage.all > ROWS && html`<${Strip} stage=${stage} />`}
 		${noted(stage).map((i) => html`<${Row} key=${i.item}
 		    isItem=${true} from=${from} to=${to}
-		    label=${html`<span dir="auto">${i.item}</span>`}
+		    label=${html`<span dir="auto">${i.item}</span>
+			${why(i) && html` <span class="quiet" dir="auto"
+			    >${why(i)}</span>`}`}
 		    row=${{ ...i, start: ms(i.started_at),
 			end: ms(i.ended_at) }} />`)}`;
 }
 
-function Stage({ stage, from, to }) {
+function Stage({ stage, from, to, reasons }) {
 	const [open, setOpen] = useState(false);
 	const many = stage.all > 1;
 	const { done, failed } = stage.sum;
@@ -214,7 +221,7 @@ function Stage({ stage, from, to }) {
 	return html`
 		<${Row} label=${label} row=${stage} from=${from} to=${to} />
 		${open && html`<${Items} stage=${stage} from=${from}
-		    to=${to} />`}`;
+		    to=${to} reasons=${reasons} />`}`;
 }
 
 function axis(from, to) {
@@ -226,9 +233,10 @@ function axis(from, to) {
 
 /*
  * DECLARED are the stages of the pipeline, STEPS what is known of /steps, OVER
- * whether the job has ended, PROGRESS how far it is, 0 to 100.
+ * whether the job has ended, PROGRESS how far it is, 0 to 100, REASONS what its
+ * details tell of items that failed.
  */
-export function Stages({ declared, steps, over, progress }) {
+export function Stages({ declared, steps, over, progress, reasons }) {
 	useTick(!over);
 	const rows = stagesOf(declared, steps, over, progress);
 	const starts = rows.map((r) => r.start).filter(Boolean);
@@ -251,7 +259,7 @@ export function Stages({ declared, steps, over, progress }) {
 		</tr></thead>
 		<tbody role="rowgroup">${rows.map((stage) => html`<${Stage}
 		    key=${stage.name} stage=${stage} from=${from} to=${to}
-		    />`)}</tbody>
+		    reasons=${reasons} />`)}</tbody>
 	</table>`;
 }
 

@@ -23,6 +23,8 @@ async function many(page) {
 	is(await rows.count(), 5, "it alone has a row");
 	ok(await page.getByRole("rowheader", { name: "page-44" }).isVisible(),
 	    "by its name");
+	ok(await page.getByRole("rowheader", { name: "is torn" }).isVisible(),
+	    "and by the reason");
 	ok(await page.getByText("299 done, 1 failed").isVisible(),
 	    "and all are told in words");
 	is(await obstacles(page), [], "no obstacles");
