@@ -109,7 +109,14 @@ step_stop(struct db *db, const struct uuid *job)
 	static const char	 sql[] =
 	    "UPDATE step SET state = 'waiting' WHERE job_id = ?"
 	    " AND state = 'running' AND token IS NULL";
+	/* The job may be cancelled now, and nobody have it again: who looks
+	   for open ones would find them for ever. */
+	static const char	 close[] =
+	    "UPDATE step FORCE INDEX (offers) SET open = NULL"
+	    " WHERE open = 1 AND job_id = ?";
 
+	if (db_exec(db, close, "I", job) == -1)
+		return -1;
 	return (int)db_exec(db, sql, "I", job);
 }
 

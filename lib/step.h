@@ -74,7 +74,8 @@ enum step_state	 step_state_parse(const char *);
  *		token is not lent any more; one lent under another stays as it
  *		is.
  * step_stop	Its daemon is gone: steps that it ran itself wait again, as far
- *		as they had come.  How many, or -1.
+ *		as they had come.  How many, or -1.  What it has lent, and
+ *		nobody has taken, cannot be taken any more.
  * step_reset	All from POSITION on wait again, as if they had never run;
  *		items of stages behind KEEP go, to be named anew.  Not fenced:
  *		for a job that does not run.

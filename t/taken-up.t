@@ -162,4 +162,21 @@ unlink $place or die;
 $rig->post("/api/v1/jobs/$job/retry", as => $ana);
 is(ended($job)->{status}, 'completed', 'and again when somebody says so');
 
+# ---- what nobody took -------------------------------------------------------
+
+# Its daemon was lost with items that others could take, and somebody has
+# cancelled it: nobody has the job again.
+$rig->stop('millraced');
+$job = $rig->submit('twice', as => $ana);
+$rig->sql("UPDATE job SET state = 'running', ready = NULL, cancel = 1,"
+    . ' daemon_id = 4000000001, token = 77 WHERE id ='
+    . ' UNHEX(REPLACE(?, ?, ?))', $job, '-', '');
+$rig->sql('INSERT INTO step (job_id, position, item, stage, token, open)'
+    . " VALUES (UNHEX(REPLACE(?, ?, ?)), 1, 'a', 'first', 77, 1)", $job, '-',
+    '');
+$rig->start_program('millraced');
+is(ended($job)->{status}, 'cancelled', 'a job whose daemon was lost');
+is_deeply([ $rig->sql("SELECT item FROM step WHERE $of AND open = 1", $job,
+    '-', '') ], [], 'has nothing to lend');
+
 done_testing;
