@@ -309,7 +309,7 @@ lent_regain(struct db *db, const struct lent_job *job)
 int
 lent_jobs(struct db *db, uint64_t helper, struct lent_job *jobs, size_t n)
 {
-	/* One step in the index for each job that has offers. */
+	/* Reads all that is open, but from the index alone. */
 	static const char	 sql[] =
 	    "SELECT STRAIGHT_JOIN j.id, j.token FROM"
 	    " (SELECT DISTINCT job_id FROM step FORCE INDEX (offers)"
