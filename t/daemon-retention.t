@@ -274,7 +274,7 @@ do {
 is($answer, "locked\n", 'a row is locked');
 my @many = make_jobs(3000, 'bad', 'failed', '2 HOUR', 5, 2);
 $rig->wait_for(sub { 1 == $rig->sql('SELECT 1 FROM job WHERE pipeline = ?',
-    'bad') }, 120, 'three thousand others go meanwhile');
+    'bad') }, 400, 'three thousand others go meanwhile');
 ok(is_there($held), 'all but the locked one');
 close $admin->{in};
 close $admin->{out};
