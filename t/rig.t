@@ -16,7 +16,7 @@ for n; do echo "progress $n counting" >&3; done
 EOT
 my $began = time;
 $rig->start;
-cmp_ok(time - $began, '<', 10, 'it starts within ten seconds');
+cmp_ok(time - $began, '<', 60, 'it starts within a minute');
 
 ok($rig->pid($_), "$_ runs") for @names;
 my $ana = $rig->user('ana');
