@@ -80,16 +80,17 @@ remove_tree(const char *path)
 	struct walk	 w = { .moved = 0 };
 	unsigned int	 before;
 	DIR		*d;
-	int		 rc;
+	int		 rc, error;
 
 	if (unlink(path) == 0 || errno == ENOENT)
 		return 0;
 	chmod(path, 0700);
 	if ((d = opendir(path)) == NULL)
-		return -1;
+		return errno == ENOENT ? 0 : -1;
 	w.top = dirfd(d);
 	if (flock(w.top, LOCK_EX | LOCK_NB) == -1) {
 		closedir(d);
+		errno = EWOULDBLOCK;
 		return -1;
 	}
 	do {
@@ -97,7 +98,9 @@ remove_tree(const char *path)
 		rewinddir(d);
 		empty(&w, d, 0);
 	} while (w.moved != before);
-	rc = rmdir(path);
+	rc = rmdir(path) == 0 || errno == ENOENT ? 0 : -1;
+	error = errno;
 	closedir(d);			/* not before: it holds the lock */
+	errno = error;
 	return rc;
 }

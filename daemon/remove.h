@@ -10,7 +10,8 @@
  *		something of it is still there.  A directory that somebody
  *		works in stays (the keepers hold a lock on theirs), and nobody
  *		begins to while it goes: a person may want a cancelled job back
- *		before its files are gone.
+ *		before its files are gone.  Then, or when another removes it
+ *		just now, errno is EWOULDBLOCK.
  */
 int	remove_tree(const char *path);
 

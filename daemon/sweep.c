@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,16 @@ struct sweep {
 
 /* ---- files that are to go at once ---------------------------------------- */
 
+/* Another daemon may be about it, or a job at work in it again. */
+static void
+not_removed(const char *path)
+{
+	if (errno == EWOULDBLOCK)
+		log_debug("%s: is in use", path);
+	else
+		log_warn("%s: cannot be removed", path);
+}
+
 /* In a process of its own. */
 static int
 remove_all(void *arg)
@@ -83,7 +94,7 @@ remove_all(void *arg)
 
 	for (path = arg; *path != NULL; path++) {
 		if (remove_tree(*path) == -1) {
-			log_warn("%s: cannot be removed", *path);
+			not_removed(*path);
 			rc = 1;
 		}
 	}
@@ -188,7 +199,7 @@ remove_file(struct sweeper *s, const char *path)
 		if ((rc = remove_tree(full)) == 0)
 			s->files++;
 		else
-			log_warn("%s: cannot be removed", full);
+			not_removed(full);
 	}
 	free(full);
 	return rc;
