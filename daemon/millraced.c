@@ -93,10 +93,15 @@ static void	look_in(struct millraced *, unsigned int);
 /* ---- starting ------------------------------------------------------------ */
 
 static void __attribute__((noreturn))
-usage(void)
+usage(FILE *to, int status)
 {
-	fprintf(stderr, "usage: millraced [-hnVv] [-c file]\n");
-	exit(2);
+	fprintf(to, "usage: millraced [-hnVv] [-c file]\n\n"
+	    "  -c file  configuration (%s)\n"
+	    "  -h       this text\n"
+	    "  -n       check the configuration and the pipelines, and exit\n"
+	    "  -V       version\n"
+	    "  -v       say more\n", MILLRACE_CONF);
+	exit(status);
 }
 
 static void
@@ -120,12 +125,13 @@ options(struct millraced *d, int argc, char **argv)
 			printf("millraced %s\n", MILLRACE_VERSION);
 			exit(0);
 		case 'h':
+			usage(stdout, 0);
 		default:
-			usage();
+			usage(stderr, 2);
 		}
 	}
 	if (optind != argc)
-		usage();
+		usage(stderr, 2);
 }
 
 /* Pipes must not become descriptors 0 to 2 when these are closed. */

@@ -210,6 +210,9 @@ is($exit, 0, '-n of what is right') or diag $out;
 is($exit, 1, 'no configuration, no daemon');
 ($exit, $out) = millraced('-V');
 like($out, qr/^millraced \d/, '-V');
+($exit, $out) = millraced('-h');
+is($exit, 0, '-h');
+like($out, qr/^usage: millraced .*^  -n /ms, 'tells the options');
 ($exit) = millraced('-x');
 is($exit, 2, 'an unknown option');
 
