@@ -316,6 +316,14 @@ results_load(struct results *r, int dir)
 	}
 }
 
+void
+results_forget(int dir)
+{
+	forget_parts(dir);
+	unlinkat(dir, "results", 0);
+	unlinkat(dir, "stored", 0);
+}
+
 /* ---- publishing ---------------------------------------------------------- */
 
 /*

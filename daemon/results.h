@@ -56,6 +56,7 @@ struct results {
  * results_save	Write the list to the files "results" (for stages: NAME tab
  *		PATH tab TYPE) and "stored" of the directory DIR, if the job is
  *		still ours.  0 or -1.
+ * results_forget Remove it from there.
  * results_load	Read it from there again.  What is not of that form is left
  *		out: a stage could have written it.  From now on no earlier
  *		attempt can write it, wherever its daemon was stopped.
@@ -73,6 +74,7 @@ int	results_stored(struct results *, const char *name, uint64_t size,
 	    const char *sha256, const char *type);
 const struct result *results_owed(const struct results *);
 int	results_save(const struct results *, int dir);
+void	results_forget(int dir);
 void	results_load(struct results *, int dir);
 int	results_publish(struct results *, int dir, const char *root,
 	    const struct uuid *job, uint64_t token, char why[256]);

@@ -1130,14 +1130,15 @@ out:
 	return rc;
 }
 
-/* Its finished stages left something behind, and it is not here. */
+/* Whether what its stages have left behind counts: one has ended well. */
 static bool
-lacks_files(const struct run *r)
+has_past(const struct run *r)
 {
 	size_t	 i;
 
-	for (i = 0; r->work.fresh && i < r->plan.n; i++) {
-		if (r->plan.states[i].state == STEP_DONE)
+	for (i = 0; i < r->plan.n; i++) {
+		if (r->plan.states[i].state == STEP_DONE &&
+		    stage_of(r->plan.parts[i])->kind != STAGE_ALWAYS)
 			return true;
 	}
 	return false;
@@ -1272,7 +1273,7 @@ begin_stages(struct run *r)
 	unsigned int		 actions;
 	size_t			 i;
 
-	if (lacks_files(r)) {
+	if (r->work.fresh && has_past(r)) {
 		log_info("job %s: its files are gone: it starts anew", r->id);
 		loan_free(r->loan);
 		r->loan = new_loan(r);
@@ -1281,7 +1282,11 @@ begin_stages(struct run *r)
 		plan_take(&r->plan, NULL, 0, r->outbox);
 	}
 	r->shown = shown_before(r);
-	results_load(&r->results, r->work.dir);
+	/* From its start again, it may have other results than before. */
+	if (has_past(r))
+		results_load(&r->results, r->work.dir);
+	else
+		results_forget(r->work.dir);
 	r->results.trusted = child_trusted;
 	r->engine.stages = r->pipeline->stages;
 	r->engine.crashes = r->job.crashes;

@@ -14,6 +14,8 @@ my $rig = Rig->new
     ->daemons('east')
     ->pipeline('changes', "stage old 60 60s make old\n" .
 	"stage fall 20 60s attempts=2 pause=4s fall\n$store")
+    ->pipeline('mends', "stage only 60 60s mend\nstage fall 20 60s" .
+	" attempts=1 late\n$store")
     ->pipeline('owes', "stage only 100 60s make it\n")
     ->pipeline('flood', "stage many 10 60s many\neach part 90 60s nothing\n")
     ->pipeline('here', "stage only 100 60s nothing\n")
@@ -24,6 +26,8 @@ echo "$1" > "$1.txt"
 echo "detail $1 true" >&3
 echo "result $1.txt $1.txt text/plain" >&3
 EOT
+    ->stage('mend', "#!/bin/sh\nexec \"\${0%/*}/make\" wrong\n")
+    ->stage('late', "#!/bin/sh\n[ -e right.txt ]\n")
     ->stage('fall', "#!/bin/sh\nexit 3\n")
     ->stage('nothing', "#!/bin/sh\n")
     ->stage('many', "#!/bin/sh\nseq -f 'item n%.0f' 20001 >&3\n")
@@ -49,6 +53,18 @@ my ($row) = $rig->sql('SELECT details, result FROM job WHERE ' .
 is($row->[$_], '{ "new": true }', 'nor a fact') for 0, 1;
 $rig->wait_for(sub { !glob "$dir/storage/work/$job*" }, 30,
     'nor a file is left');
+
+# ---- run again from its start -----------------------------------------------
+
+$job = $rig->submit('mends', as => $ana);
+is($rig->ended($job, as => $ana)->{status}, 'failed', 'a program is wrong');
+$rig->stage('mend', "#!/bin/sh\nexec \"\${0%/*}/make\" right\n");
+is($rig->post("/api/v1/jobs/$job/retry", as => $ana,
+    json => { from => 'start' })->{status}, 202, 'mended, it is run again');
+is($rig->ended($job, as => $ana)->{status}, 'completed', 'from the start');
+@names = map { $_->{name} } @{ $rig->get(
+    "/api/v1/jobs/$job/artifacts", as => $ana)->json->{items} };
+is("@names", 'right.txt', 'and of the try before is no result');
 
 # ---- its end alone has failed -----------------------------------------------
 
