@@ -4,6 +4,8 @@
 
 #include "said.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,13 +57,18 @@ step(struct said *s, const struct report *r)
 	return true;
 }
 
-/* It names more than MOST: that is refused for good. */
-static bool
-too_many(struct said *s, unsigned int most, const char *what)
+/* It names what there is no room for: that is refused for good. */
+static bool __attribute__((format(printf, 2, 3)))
+refuse(struct said *s, const char *fmt, ...)
 {
-	if (!s->rejects)
-		snprintf(s->why, sizeof(s->why), "More than %u %s", most,
-		    what);
+	va_list	 ap;
+
+	if (!s->rejects) {
+		va_start(ap, fmt);
+		vsnprintf(s->why, sizeof(s->why), fmt, ap);
+		va_end(ap);
+		utf8_clean(s->why);	/* it may be cut within a character */
+	}
 	s->rejects = true;
 	return false;
 }
@@ -73,9 +80,10 @@ item(struct said *s, const struct report *r)
 	char			 args[ARGS + 1];
 
 	if (strlen(r->name) > NAME)
-		return rubbish(s);
+		return refuse(s, "The name of an item is longer than %d bytes: "
+		    "%.60s...", NAME, r->name);
 	if (s->nitems == SAID_ITEMS)
-		return too_many(s, SAID_ITEMS, "items");
+		return refuse(s, "More than %d items", SAID_ITEMS);
 	s->items = xreallocarray(s->items, s->nitems + 1, sizeof(*s->items));
 	one = &s->items[s->nitems++];
 	one->name = xstrdup(r->name);
@@ -102,10 +110,8 @@ detail(struct said *s, const struct report *r)
 static bool
 result(struct said *s, const struct report *r)
 {
-	if (strlen(r->name) > NAME)
-		return rubbish(s);
 	if (s->results.n == SAID_RESULTS)
-		return too_many(s, SAID_RESULTS, "results");
+		return refuse(s, "More than %d results", SAID_RESULTS);
 	results_add(&s->results, r->name, r->path, r->type);
 	return false;
 }
@@ -114,7 +120,7 @@ static bool
 stored(struct said *s, const struct report *r)
 {
 	if (s->stored.n == SAID_RESULTS)
-		return too_many(s, SAID_RESULTS, "results");
+		return refuse(s, "More than %d results", SAID_RESULTS);
 	results_add(&s->stored, r->name, "", r->type);
 	results_stored(&s->stored, r->name, r->size, r->sha256, r->type);
 	return false;

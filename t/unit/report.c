@@ -127,7 +127,6 @@ refuses_what_is_no_line(void **state)
 		"progress .5",
 		"progress 4294967297",	/* 1, were it cut to 32 bits */
 		"item",
-		"item n" LONGEST,
 		"detail",
 		"detail key",
 		"detail kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"

@@ -121,7 +121,7 @@ static void
 refuses_more_than_it_takes(void **state)
 {
 	struct said	*s = begin();
-	char		 line[64];
+	char		 line[300];
 	int		 i;
 
 	(void)state;
@@ -141,6 +141,18 @@ refuses_more_than_it_takes(void **state)
 		hear(s, line);
 	}
 	assert_string_equal(s->why, "More than 10000 results");
+	end(s);
+	s = begin();
+	snprintf(line, sizeof(line), "item ");
+	memset(line + 5, 'x', 255);
+	line[5 + 255] = '\0';
+	hear(s, line);
+	assert_false(s->rejects);
+	strlcat(line, "y", sizeof(line));
+	hear(s, line);
+	assert_int_equal(s->nitems, 1);
+	assert_true(s->rejects);
+	assert_non_null(strstr(s->why, "longer than 255 bytes: xxx"));
 	end(s);
 }
 
