@@ -429,7 +429,7 @@ for my $origin ('https://app.example.org.evil.example', 'null',
 	$rig->user('dora');
 	$rig->millrace('user', 'disable', 'dora');
 	my (%best, $apart);
-	for my $i (1 .. 40) {
+	for my $i (1 .. 300) {
 		for ([ 'known', 'ana' ], [ 'unknown', "nobody$i" ],
 		    [ 'disabled', 'dora' ]) {
 			my ($kind, $name) = @$_;
@@ -443,7 +443,7 @@ for my $origin ('https://app.example.org.evil.example', 'null',
 		}
 		my @t = sort { $a <=> $b } values %best;
 		$apart = $t[2] / $t[0];
-		last if $i >= 12 && $apart < 1.05;
+		last if $i >= 12 && $apart < ($i < 40 ? 1.05 : 1.2);
 	}
 	diag(join ', ', map { sprintf '%s %.1f ms', $_, 1000 * $best{$_} }
 	    sort keys %best);
