@@ -49,6 +49,7 @@
 
 #include "log.h"
 #include "loop.h"
+#include "replace.h"
 
 /* Connections that may wait: as many as the kernel lets (somaxconn). */
 #define BACKLOG		4096
@@ -286,22 +287,18 @@ kill_old(void)
 static void
 write_pid(const char *name, pid_t pid)
 {
-	char	 path[512], part[520];
-	FILE	*f;
+	struct replacement	 r;
+	char			 path[512];
 
 	snprintf(path, sizeof(path), "pid/%s", name);
 	if (pid == 0) {
 		unlink(path);
 		return;
 	}
-	snprintf(part, sizeof(part), "%s.part", path);
-	if ((f = fopen(part, "we")) == NULL) {
-		log_warn("%s", part);
+	if (replace_begin(&r, path) == NULL)
 		return;
-	}
-	fprintf(f, "%d\n", pid);
-	if (fclose(f) != 0 || rename(part, path) == -1)
-		log_warn("%s", path);
+	fprintf(r.file, "%d\n", pid);
+	replace_end(&r);
 }
 
 /* ---- sockets ------------------------------------------------------------ */

@@ -8,11 +8,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "db.h"
-#include "log.h"
+#include "replace.h"
 
 static const struct {
 	const char	*name, *help;
@@ -124,19 +122,10 @@ write_all(FILE *f, const struct db *db)
 void
 stats_write(const char *path, const struct db *db)
 {
-	char	*part;
-	FILE	*f;
+	struct replacement	 r;
 
-	xasprintf(&part, "%s.part", path);
-	if ((f = fopen(part, "we")) == NULL) {
-		log_warn("%s", part);
-		free(part);
+	if (replace_begin(&r, path) == NULL)
 		return;
-	}
-	write_all(f, db);
-	if (fclose(f) == EOF || rename(part, path) == -1) {
-		log_warn("%s", path);
-		unlink(part);
-	}
-	free(part);
+	write_all(r.file, db);
+	replace_end(&r);
 }

@@ -9,11 +9,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "dialect.h"
-#include "log.h"
+#include "replace.h"
 
 static const char *const why_names[HUB_WHYS] = {
 	[HUB_DONE] = "done",
@@ -131,15 +129,11 @@ void
 hubstats_write(const char *path, const struct hub_stats *st,
     const uint64_t refused[FOLLOW_LATERS])
 {
-	char	*part;
-	FILE	*f;
+	struct replacement	 r;
+	FILE			*f;
 
-	xasprintf(&part, "%s.part", path);
-	if ((f = fopen(part, "we")) == NULL) {
-		log_warn("%s", part);
-		free(part);
+	if ((f = replace_begin(&r, path)) == NULL)
 		return;
-	}
 	connections(f, st);
 	by_kind(f, "opened_total", "Streams that were opened.", st->joined);
 	by_kind(f, "events_total", "Events that were sent.", st->events);
@@ -148,9 +142,5 @@ hubstats_write(const char *path, const struct hub_stats *st,
 	ends(f, st);
 	refusals(f, refused);
 	lags(f, st);
-	if (fclose(f) == EOF || rename(part, path) == -1) {
-		log_warn("%s", path);
-		unlink(part);
-	}
-	free(part);
+	replace_end(&r);
 }
