@@ -269,15 +269,16 @@ daemon_release(struct db *db, uint64_t from)
 	return hand_over(db, &e);
 }
 
-int
-daemon_room(struct db *db, uint64_t self, const char *queue)
+#define OF_OTHERS \
+	" FROM daemon WHERE id <> ? AND lease_until > NOW(3)" \
+	" AND FIND_IN_SET(?, REPLACE(queues, ' ', ',')) > 0"
+
+/* What SQL adds up over the other daemons that serve QUEUE; or -1. */
+static int
+add_up(struct db *db, const char *sql, uint64_t self, const char *queue)
 {
-	static const char	 sql[] =
-	    "SELECT COALESCE(SUM(slots - LEAST(slots, running)), 0)"
-	    " FROM daemon WHERE id <> ? AND lease_until > NOW(3)"
-	    " AND FIND_IN_SET(?, REPLACE(queues, ' ', ',')) > 0";
-	struct db_rows		*row = db_one(db, sql, "us", self, queue);
-	int			 n;
+	struct db_rows	*row = db_one(db, sql, "us", self, queue);
+	int		 n;
 
 	if (row == NULL)
 		return -1;
@@ -287,20 +288,21 @@ daemon_room(struct db *db, uint64_t self, const char *queue)
 }
 
 int
+daemon_room(struct db *db, uint64_t self, const char *queue)
+{
+	static const char	 sql[] =
+	    "SELECT COALESCE(SUM(slots - LEAST(slots, running)), 0)" OF_OTHERS;
+
+	return add_up(db, sql, self, queue);
+}
+
+int
 daemon_others(struct db *db, uint64_t self, const char *queue)
 {
 	static const char	 sql[] =
-	    "SELECT COUNT(*) FROM daemon WHERE id <> ? AND slots > 0"
-	    " AND lease_until > NOW(3)"
-	    " AND FIND_IN_SET(?, REPLACE(queues, ' ', ',')) > 0";
-	struct db_rows		*row = db_one(db, sql, "us", self, queue);
-	int			 n;
+	    "SELECT COUNT(*)" OF_OTHERS " AND slots > 0";
 
-	if (row == NULL)
-		return -1;
-	n = (int)db_u64(row, 0);
-	db_rows_free(row);
-	return n;
+	return add_up(db, sql, self, queue);
 }
 
 int
