@@ -869,8 +869,9 @@ flush_some(struct batch *b)
 	return 1;
 }
 
-int
-batch_flush(struct batch *b)
+/* Write what is due. */
+static void
+flush(struct batch *b)
 {
 	uint64_t	 began = loop_now();
 	int		 rc = write_held(b) == -1 ? -1 : 1;
@@ -891,7 +892,6 @@ batch_flush(struct batch *b)
 		b->pause_ms = FLUSH_MS;
 	tell_fates(b);
 	plan_flush(b);
-	return rc == -1 ? -1 : 0;
 }
 
 static void
@@ -900,7 +900,7 @@ flush_now(void *arg)
 	struct batch	*b = arg;
 
 	b->timer = NULL;
-	batch_flush(b);
+	flush(b);
 }
 
 /* When the next transaction is due; NEVER: nothing waits. */

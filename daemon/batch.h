@@ -46,7 +46,6 @@ struct outbox_end {
 
 /*
  * batch_new	All of it goes through DB, which the caller may use too.
- * batch_flush	Write what waits, now.  0, or -1 while the database is away.
  * outbox_new	For a run of JOB.  FATE(ARG) is told from the loop, once; the
  *		outbox may be freed then.
  * outbox_first	Before any of it is written, what FN(ARG) does has to be: 0, or
@@ -66,7 +65,6 @@ struct outbox_end {
  */
 struct batch	*batch_new(struct loop *, struct db *);
 void		 batch_free(struct batch *);
-int		 batch_flush(struct batch *);
 struct outbox	*outbox_new(struct batch *, const struct job *,
 		    void (*fate)(void *, enum outbox_fate), void *);
 void		 outbox_first(struct outbox *, int (*fn)(void *), void *);

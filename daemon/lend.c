@@ -453,12 +453,6 @@ loan_forget(struct loan *loan)
 		come_back(loan, l);
 }
 
-size_t
-loan_count(const struct loan *loan)
-{
-	return loan->n;
-}
-
 struct loan *
 loan_new(struct lender *all, const struct lent_job *job, const char *queue,
     uint64_t self, const struct loan_owner *owner)

@@ -60,7 +60,6 @@ struct loan_owner {
  * loan_close	Nothing more is offered, and what nobody has taken comes back.
  * loan_recall	And what is held elsewhere is ended there, and comes back.
  * loan_forget	The job is another's: all come back, and nothing is written.
- * loan_count	Items that are lent.
  */
 struct lender	*lender_new(struct loop *, struct db *, void (*turn)(void *),
 		    void *arg);
@@ -77,7 +76,6 @@ void		 loan_take_back(struct loan *);
 void		 loan_close(struct loan *);
 void		 loan_recall(struct loan *);
 void		 loan_forget(struct loan *);
-size_t		 loan_count(const struct loan *);
 void		 loan_free(struct loan *);
 
 #endif

@@ -432,12 +432,6 @@ db_alive(struct db *db)
 	return ready(db);
 }
 
-const char *
-db_server(struct db *db)
-{
-	return ready(db) == 0 ? mysql_get_server_info(db->my) : "";
-}
-
 /* ---- statements ---------------------------------------------------------- */
 
 static MYSQL_STMT *
@@ -1045,22 +1039,6 @@ db_script(struct db *db, const char *sql)
 	}
 	free(copy);
 	return rc;
-}
-
-char *
-db_quote(struct db *db, const char *text)
-{
-	size_t	 len = strlen(text);
-	char	*out = xmalloc(len * 2 + 3);
-	size_t	 n;
-
-	out[0] = '\'';
-	n = db->my != NULL ?
-	    mysql_real_escape_string(db->my, out + 1, text, len) :
-	    mysql_escape_string(out + 1, text, len);
-	out[n + 1] = '\'';
-	out[n + 2] = '\0';
-	return out;
 }
 
 void

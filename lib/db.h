@@ -146,13 +146,8 @@ void		 db_conflicts(const struct db *, struct db_conflicts *);
 /*
  * db_script	Run statements separated by ";" at the end of a line, as text:
  *		for schema steps, never with values of users.  0 or -1.
- * db_quote	Write TEXT as an SQL string literal, quotes included: for
- *		db_script only.  To be freed.
- * db_server	Version text of the server, as "10.11.19-MariaDB"; "" when away.
  */
 int		 db_script(struct db *, const char *sql);
-char		*db_quote(struct db *, const char *text);
-const char	*db_server(struct db *);
 
 /* A DATETIME(3) of the database in text: "2026-11-24 22:50:37.250" and NUL. */
 #define DB_TIME	24
