@@ -38,23 +38,35 @@ open_log(struct work *w)
 	    WORK_LOG_MAX - (uint64_t)st.st_size : 0;
 }
 
-int
-work_open(struct work *w, const char *root, const struct uuid *job)
+static void
+set_path(struct work *w, const char *root, const struct uuid *job)
 {
-	struct stat	 st;
-	char		 path[FILE_PATH];
+	char	 path[FILE_PATH];
 
 	file_work_path(job, path);
 	if (w->path == NULL)
 		xasprintf(&w->path, "%s/%s", root, path);
+}
+
+static int
+open_dir(const struct work *w)
+{
+	return open(w->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+int
+work_open(struct work *w, const char *root, const struct uuid *job)
+{
+	struct stat	 st;
+
+	set_path(w, root, job);
 	if (mkdir(w->path, 0700) == 0)
 		w->fresh = true;
 	else if (errno != EEXIST) {
 		log_warn("%s", w->path);
 		return -1;
 	}
-	if ((w->dir = open(w->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
-	    O_CLOEXEC)) == -1) {
+	if ((w->dir = open_dir(w)) == -1) {
 		log_warn("%s", w->path);
 		return -1;
 	}
@@ -120,14 +132,10 @@ int
 work_join(struct work *w, const char *root, const struct uuid *job)
 {
 	struct stat	 st;
-	char		 path[FILE_PATH];
 
-	file_work_path(job, path);
-	if (w->path == NULL)
-		xasprintf(&w->path, "%s/%s", root, path);
+	set_path(w, root, job);
 	/* Anew each time: it may have been removed, and made again. */
-	if ((w->hold = open(w->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
-	    O_CLOEXEC)) == -1) {
+	if ((w->hold = open_dir(w)) == -1) {
 		w->hold = 0;
 		if (errno != ENOENT)
 			log_warn("%s", w->path);
