@@ -385,8 +385,8 @@ take(struct millraced *d, struct job_queue *queue, size_t n)
 	struct job	 jobs[TAKE];
 	int		 i, taken;
 
-	taken = job_claim(d->db, queue, lease_id(d->lease), jobs,
-	    n < TAKE ? n : TAKE);
+	taken = job_claim(d->db, queue, set_lacks(runs_set(d->runs)),
+	    lease_id(d->lease), jobs, n < TAKE ? n : TAKE);
 	if (taken == -1)
 		d->unsure = true;
 	else

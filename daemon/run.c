@@ -55,10 +55,9 @@
 /* Nothing is started for so long when there was no room for a process, ms. */
 #define NO_ROOM_MS	1000
 
-/* A job whose pipeline is not known here waits so long for another host, s:
-   doubled each time, up to the second; and it is taken so often at most. */
-#define STRANGE_S	2
-#define STRANGE_MOST_S	60
+/* A job whose pipeline is not known here waits so long for another host, ms;
+   and it is taken so often at most. */
+#define STRANGE_MS	2000
 #define STRANGE_TRIES	60
 
 /* What stages say is passed on this much later, together, ms. */
@@ -1320,19 +1319,16 @@ begin_stages(struct run *r)
 static void
 lack_pipeline(struct run *r)
 {
-	unsigned int	 pause_s = STRANGE_S, i;
-
 	if (r->job.attempt >= STRANGE_TRIES || daemon_others(r->all->tools.db,
 	    r->job.daemon_id, r->job.queue) == 0) {
 		refuse(r, "There is no pipeline \"%s\" here", r->job.pipeline);
 		return;
 	}
-	for (i = 1; i < r->job.attempt && pause_s < STRANGE_MOST_S; i++)
-		pause_s *= 2;
+	set_lack(r->set, r->job.pipeline);
 	say(r->why, sizeof(r->why), "A host that has pipeline \"%s\" is wanted",
 	    r->job.pipeline);
 	log_info("job %s: to be tried again: %s", r->id, r->why);
-	r->again_at = loop_now() + (uint64_t)pause_s * 1000;
+	r->again_at = loop_now() + STRANGE_MS;
 	end_unbegun(r, VERDICT_AGAIN);
 }
 

@@ -4,9 +4,15 @@
 
 #include "set.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "log.h"
+#include "loop.h"
+
+/* Jobs of a pipeline that is not there are left to others for so long, ms. */
+#define LACK_MS	60000
 
 struct set *
 set_new(struct pipelines *pipelines)
@@ -32,4 +38,25 @@ set_leave(struct set *set)
 		return;
 	pipeline_free(set->pipelines);
 	free(set);
+}
+
+/* What does not fit is taken and given back more often, that is all. */
+void
+set_lack(struct set *set, const char *name)
+{
+	size_t	 len = strlen(set->lacks);
+
+	if (loop_now() >= set->lacks_until) {
+		len = 0;
+		set->lacks_until = loop_now() + LACK_MS;
+	}
+	if (len + 1 + strlen(name) < sizeof(set->lacks))
+		snprintf(set->lacks + len, sizeof(set->lacks) - len, "%s%s",
+		    len == 0 ? "" : ",", name);
+}
+
+const char *
+set_lacks(const struct set *set)
+{
+	return loop_now() < set->lacks_until ? set->lacks : "";
 }

@@ -449,20 +449,32 @@ job_now(struct db *db, char now[DB_TIME])
 
 /* ---- claiming ------------------------------------------------------------ */
 
-/* Ids that may be claimed, read without locks; they may be taken by then. */
+/*
+ * Ids that may be claimed, read without locks; they may be taken by then.
+ * The index has all that is asked for, as long as no pipeline is left out.
+ */
 static int
-candidates(struct db *db, struct job_queue *queue, struct uuid *ids, size_t n)
+candidates(struct db *db, struct job_queue *queue, const char *without,
+    struct uuid *ids, size_t n)
 {
-	static const char	 sql[] =
+	static const char	 all[] =
 	    "SELECT id FROM job FORCE INDEX (ready)"
 	    " WHERE queue = ? AND ready = ? AND id > ? ORDER BY id LIMIT ?";
+	static const char	 some[] =
+	    "SELECT id FROM job FORCE INDEX (ready)"
+	    " WHERE queue = ? AND ready = ? AND id > ?"
+	    " AND NOT FIND_IN_SET(pipeline, ?) ORDER BY id LIMIT ?";
+	uint64_t		 priority = JOB_PRIORITY;
 
 	if (loop_now() >= queue->low_until) {
 		memset(&queue->low, 0, sizeof(queue->low));
 		queue->low_until = loop_now() + MARK_MS;
 	}
-	return take_ids(db_query(db, sql, "suIu", queue->name,
-	    (uint64_t)JOB_PRIORITY, &queue->low, (uint64_t)n), ids, n);
+	return take_ids(without[0] == '\0' ?
+	    db_query(db, all, "suIu", queue->name, priority, &queue->low,
+	    (uint64_t)n) :
+	    db_query(db, some, "suIsu", queue->name, priority, &queue->low,
+	    without, (uint64_t)n), ids, n);
 }
 
 struct claim {
@@ -553,8 +565,8 @@ attempt(struct db *db, int (*fn)(struct db *, void *), void *arg)
 }
 
 int
-job_claim(struct db *db, struct job_queue *queue, uint64_t daemon_id,
-    struct job *jobs, size_t n)
+job_claim(struct db *db, struct job_queue *queue, const char *without,
+    uint64_t daemon_id, struct job *jobs, size_t n)
 {
 	struct uuid	 ids[BATCH];
 	struct claim	 c = { .daemon_id = daemon_id, .ids = ids,
@@ -563,7 +575,7 @@ job_claim(struct db *db, struct job_queue *queue, uint64_t daemon_id,
 
 	if (n > BATCH)
 		n = BATCH;
-	if ((found = candidates(db, queue, ids, n)) <= 0)
+	if ((found = candidates(db, queue, without, ids, n)) <= 0)
 		return found;
 	c.n = (size_t)found;
 	/* Positive as a signed number too, so that no tool misreads it. */

@@ -107,12 +107,13 @@ struct job_queue {
  *
  * job_claim	Take up to N ready jobs of a queue for DAEMON_ID, with a new
  *		token, in a transaction of its own; an event "running" is
- *		recorded for each.  Jobs taken, or -1; after -1 with DB_AWAY
+ *		recorded for each.  Jobs of the pipelines in WITHOUT stay:
+ *		names with commas between them, or "".  Jobs taken, or -1; after -1 with DB_AWAY
  *		the outcome is unknown, and job_taken tells.
  * job_taken	Jobs that DAEMON_ID has (state running), oldest first.
  */
-int	 job_claim(struct db *, struct job_queue *, uint64_t daemon_id,
-	    struct job *, size_t n);
+int	 job_claim(struct db *, struct job_queue *, const char *without,
+	    uint64_t daemon_id, struct job *, size_t n);
 int	 job_taken(struct db *, uint64_t daemon_id, struct job *, size_t n);
 
 /*

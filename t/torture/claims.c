@@ -257,7 +257,7 @@ work(struct db *db, uint64_t self)
 	int			 n;
 
 	while (atomic_load(&table->finished) < table->n) {
-		n = job_claim(db, &queue, self, h.jobs, AT_ONCE);
+		n = job_claim(db, &queue, "", self, h.jobs, AT_ONCE);
 		if (n <= 0) {
 			if (loop_now() > stuck)
 				fatalx("nothing more can be claimed");
