@@ -56,7 +56,7 @@ results_store(uint64_t token, char name[RESULTS_STORE])
 	snprintf(name, RESULTS_STORE, "store-%llu", (unsigned long long)token);
 }
 
-void
+struct result *
 results_add(struct results *r, const char *name, const char *path,
     const char *type)
 {
@@ -71,6 +71,7 @@ results_add(struct results *r, const char *name, const char *path,
 	set(r, &one->path, path);
 	set(r, &one->type, type);
 	one->stored = false;
+	return one;
 }
 
 bool
@@ -108,16 +109,36 @@ results_owed(const struct results *r)
 	return NULL;
 }
 
+static void
+drop(struct results *r, struct result *one)
+{
+	r->bytes -= strlen(one->name) + strlen(one->path) + strlen(one->type);
+	free(one->name);
+	free(one->path);
+	free(one->type);
+}
+
+void
+results_keep(struct results *r, const bool *done, size_t n)
+{
+	size_t	 i, kept = 0;
+
+	for (i = 0; i < r->n; i++) {
+		if (r->list[i].stage < n && done[r->list[i].stage])
+			r->list[kept++] = r->list[i];
+		else
+			drop(r, &r->list[i]);
+	}
+	r->n = kept;
+}
+
 void
 results_clear(struct results *r)
 {
 	size_t	 i;
 
-	for (i = 0; i < r->n; i++) {
-		free(r->list[i].name);
-		free(r->list[i].path);
-		free(r->list[i].type);
-	}
+	for (i = 0; i < r->n; i++)
+		drop(r, &r->list[i]);
 	free(r->list);
 	memset(r, 0, sizeof(*r));
 }
@@ -222,10 +243,12 @@ write_stored(FILE *f, const struct results *r)
 	fprintf(f, "%llu %llu\n", (unsigned long long)r->token,
 	    (unsigned long long)r->before);
 	for (i = 0; i < r->n; i++) {
+		fprintf(f, "%s\t%u", r->list[i].name, r->list[i].stage);
 		if (r->list[i].stored)
-			fprintf(f, "%s\t%llu\t%s\n", r->list[i].name,
+			fprintf(f, "\t%llu\t%s",
 			    (unsigned long long)r->list[i].size,
 			    r->list[i].sha256);
+		fputc('\n', f);
 	}
 }
 
@@ -282,14 +305,21 @@ load_named(struct results *r, char *line)
 static void
 load_stored(struct results *r, char *line)
 {
-	char	*name = strsep(&line, "\t"), *size = strsep(&line, "\t");
+	char		*name = strsep(&line, "\t");
+	char		*stage = strsep(&line, "\t");
+	char		*size = strsep(&line, "\t");
+	struct result	*one = find(r, name);
 
-	if (line != NULL && size != NULL && strlen(line) == 64)
-		results_stored(r, name, strtoull(size, NULL, 10), line, "");
-	else if (size == NULL) {
+	if (stage == NULL) {
 		r->token = strtoull(name, &name, 10);
 		r->before = strtoull(name, NULL, 10);
+		return;
 	}
+	if (one == NULL)
+		return;
+	one->stage = (unsigned int)strtoul(stage, NULL, 10);
+	if (line != NULL && strlen(line) == 64)
+		results_stored(r, name, strtoull(size, NULL, 10), line, "");
 }
 
 void

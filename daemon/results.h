@@ -25,6 +25,7 @@
 
 struct result {
 	char		*name, *path, *type;
+	unsigned int	 stage;		/* that named it: position */
 	bool		 stored;
 	uint64_t	 size;		/* bytes; these two once it is stored */
 	char		 sha256[65];	/* "": it was not that */
@@ -49,13 +50,17 @@ struct results {
 /*
  * results_store Name the directory that a stage may fill.
  * results_add	A stage named one.  The same name again takes its place, and
- *		has to be stored again.
+ *		has to be stored again.  That one, for the caller to say which
+ *		stage it was.
+ * results_keep	Leave out what was named by stages that are not among the N
+ *		of DONE: they run again, and may name others than before.
  * results_fit	Whether there is room for more, even if all of them are new.
  * results_stored A stage has stored one.  0, or -1: it was never named.
  * results_owed	The first that is named and not stored, or NULL.
  * results_save	Write the list to the files "results" (for stages: NAME tab
- *		PATH tab TYPE) and "stored" of the directory DIR, if the job is
- *		still ours.  0 or -1.
+ *		PATH tab TYPE) and "stored" (for us: NAME tab STAGE, then, once
+ *		it is stored, tab SIZE tab SHA256) of the directory DIR, if the
+ *		job is still ours.  0 or -1.
  * results_forget Remove it from there.
  * results_load	Read it from there again.  What is not of that form is left
  *		out: a stage could have written it.  From now on no earlier
@@ -67,8 +72,9 @@ struct results {
  * results_artifacts As rows, first the main one; to be freed.
  */
 void	results_store(uint64_t token, char[RESULTS_STORE]);
-void	results_add(struct results *, const char *name, const char *path,
-	    const char *type);
+struct result *results_add(struct results *, const char *name,
+	    const char *path, const char *type);
+void	results_keep(struct results *, const bool *done, size_t n);
 bool	results_fit(const struct results *, const struct results *more);
 int	results_stored(struct results *, const char *name, uint64_t size,
 	    const char *sha256, const char *type);

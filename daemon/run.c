@@ -540,7 +540,8 @@ keep(struct part *p, const struct said *said, char *why, size_t size)
 	}
 	for (i = 0; i < said->results.n; i++) {
 		one = &said->results.list[i];
-		results_add(&r->results, one->name, one->path, one->type);
+		results_add(&r->results, one->name, one->path, one->type)
+		    ->stage = r->plan.states[p->at].position;
 	}
 	for (i = 0; i < said->stored.n; i++) {
 		one = &said->stored.list[i];
@@ -1209,6 +1210,25 @@ renew_work(struct run *r, const char *root)
 	return rc;
 }
 
+/* What its stages named before, as far as they do not run again. */
+static void
+begin_results(struct run *r)
+{
+	size_t	 i, n = r->pipeline->nstages;
+	bool	*done = xcalloc(n, sizeof(*done));
+
+	for (i = 0; i < r->plan.n; i++)
+		done[r->plan.states[i].position] |=
+		    r->plan.states[i].state == STEP_DONE;
+	if (has_past(r)) {
+		results_load(&r->results, r->work.dir);
+		results_keep(&r->results, done, n);
+	} else
+		results_forget(r->work.dir);
+	r->results.trusted = child_trusted;
+	free(done);
+}
+
 /* 0: it is there; else the run ends, or begins later. */
 static int
 open_work(struct run *r)
@@ -1281,12 +1301,7 @@ begin_stages(struct run *r)
 		plan_take(&r->plan, NULL, 0, r->outbox);
 	}
 	r->shown = shown_before(r);
-	/* From its start again, it may have other results than before. */
-	if (has_past(r))
-		results_load(&r->results, r->work.dir);
-	else
-		results_forget(r->work.dir);
-	r->results.trusted = child_trusted;
+	begin_results(r);
 	r->engine.stages = r->pipeline->stages;
 	r->engine.crashes = r->job.crashes;
 	r->engine.deaths = r->job.deaths;

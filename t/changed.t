@@ -17,6 +17,8 @@ my $rig = Rig->new
 	"stage fall 20 60s attempts=2 pause=4s fall\n$store")
     ->pipeline('mends', "stage only 60 60s mend\nstage fall 20 60s" .
 	" attempts=1 late\n$store")
+    ->pipeline('middle', "stage one 30 60s make kept\n" .
+	"stage two 30 60s mend\nstage fall 20 60s attempts=1 late\n$store")
     ->pipeline('owes', "stage only 100 60s make it\n")
     ->pipeline('flood', "stage many 10 60s many\neach part 90 60s nothing\n")
     ->pipeline('wait', "stage only 100 60s gate\n")
@@ -67,6 +69,20 @@ is($rig->ended($job, as => $ana)->{status}, 'completed', 'from the start');
 @names = map { $_->{name} } @{ $rig->get(
     "/api/v1/jobs/$job/artifacts", as => $ana)->json->{items} };
 is("@names", 'right.txt', 'and of the try before is no result');
+
+# ---- run again from its middle ----------------------------------------------
+
+$rig->stage('mend', "#!/bin/sh\nexec \"\${0%/*}/make\" wrong\n");
+$job = $rig->submit('middle', as => $ana);
+is($rig->ended($job, as => $ana)->{status}, 'failed', 'wrong in the middle');
+$rig->stage('mend', "#!/bin/sh\nexec \"\${0%/*}/make\" right\n");
+is($rig->post("/api/v1/jobs/$job/retry", as => $ana,
+    json => { from => 'two' })->{status}, 202, 'mended, it is run again');
+is($rig->ended($job, as => $ana)->{status}, 'completed', 'from there');
+@names = map { $_->{name} } @{ $rig->get(
+    "/api/v1/jobs/$job/artifacts", as => $ana)->json->{items} };
+is("@names", 'kept.txt right.txt',
+    'what was named before that stays, what that named before does not');
 
 # ---- its end alone has failed -----------------------------------------------
 

@@ -197,6 +197,31 @@ too_late(void **state)
 	results_clear(&r);
 }
 
+/* What a stage named that runs again is its own to name. */
+static void
+named_again(void **state)
+{
+	static const bool	 done[] = { true, false, true };
+	struct rig		*rig = *state;
+	struct results		 r = { .n = 0 };
+
+	results_add(&r, "a", "a", "")->stage = 0;
+	results_add(&r, "b", "b", "")->stage = 1;
+	results_add(&r, "c", "c", "text/plain")->stage = 2;
+	results_add(&r, "d", "d", "")->stage = 3;
+	assert_int_equal(results_stored(&r, "c", 4, SHA256, ""), 0);
+	assert_int_equal(results_save(&r, rig->work), 0);
+	begin(rig, &r);
+	assert_int_equal(r.n, 4);
+	results_keep(&r, done, 3);
+	assert_int_equal(r.n, 2);
+	assert_string_equal(r.list[0].name, "a");
+	assert_string_equal(r.list[1].name, "c");
+	assert_true(r.list[1].stored);
+	assert_int_equal(r.bytes, 4 + strlen("text/plain"));
+	results_clear(&r);
+}
+
 /* The same attempt stores and publishes once more. */
 static void
 twice(void **state)
@@ -239,6 +264,7 @@ main(void)
 		TEST(moved_and_cut_off),
 		TEST(noted_and_cut_off),
 		TEST(too_late),
+		TEST(named_again),
 		TEST(twice),
 		TEST(not_as_said),
 	};
