@@ -472,12 +472,13 @@ sub socket {
 
 sub log { _read($_[0]->_home($_[1]) . "/log/$_[1]") // '' }
 
-# As the database's root.  A "?" is a value of @bind.
+# As the database's root, whatever the locale.  A "?" is a value of @bind.
 sub sql {
 	my ($self, $sql, @bind) = @_;
 	$sql =~ s/\?/_literal(shift @bind)/ge;
 	my ($exit, $out, $err) = _run({ stdin => $sql }, 'mariadb',
 	    '--no-defaults', '--batch', '--skip-column-names', '--user=root',
+	    '--default-character-set=utf8mb4',
 	    '--socket=' . $self->socket('mariadb'), 'millrace');
 	$exit == 0 or die "sql: $err";
 	return map { [ map { _value($_) } split /\t/, $_, -1 ] }
