@@ -2,11 +2,9 @@
  * Whether a tree of processes stays within its bounds.
  *
  * To count a tree or to weigh a directory costs time that grows with it; so
- * both are only done when there may be something to find: when as many forks
- * were allowed as there may be processes; or, where nobody asks, when the
- * whole host has more threads, or the disk less room, by a part of the bound
- * than at the last time.  One call each tells.  And from time to time, since
- * others may have made up for it.
+ * both are only done when the whole host has more threads, or the disk less
+ * room, by a part of the bound than when it was last done.  One call each
+ * tells.  And from time to time, since others may have made up for it.
  */
 
 #include "bounds.h"
@@ -20,7 +18,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "proc.h"
@@ -31,10 +28,6 @@
 
 /* How often to look at the disk, ms: it may be another host's. */
 #define ROOM_MS		250
-
-/* How long to wait for what was allowed to fork, at most so often. */
-#define SETTLE_MS	5
-#define SETTLE_ROUNDS	20
 
 /* What part of a bound is worth a closer look. */
 #define PART		8
@@ -56,19 +49,9 @@ threads_here(void)
 }
 
 static bool
-judge(const struct bounds *b, unsigned int n, char what[BOUNDS_WHAT])
-{
-	if (n < b->processes)
-		return false;
-	snprintf(what, BOUNDS_WHAT, "%u processes and threads, its limit",
-	    b->processes);
-	return true;
-}
-
-static bool
 too_many(struct bounds *b, uint64_t now, char what[BOUNDS_WHAT])
 {
-	unsigned int	 crowd = threads_here(), awake;
+	unsigned int	 crowd = threads_here();
 	int16_t		 more = (int16_t)(crowd - b->crowd);
 
 	if (more < 0)
@@ -77,30 +60,11 @@ too_many(struct bounds *b, uint64_t now, char what[BOUNDS_WHAT])
 		return false;
 	b->crowd = crowd;
 	b->count_at = now + COUNT_MS;
-	return judge(b, proc_count_below(b->processes, &awake), what);
-}
-
-/*
- * Those that ended since are not known, so count when it matters.  Who was
- * allowed to fork and has not yet is awake, and may be for long on a machine
- * with much to do: wait, for a while, if with them there would be too many.
- */
-bool
-bounds_full(struct bounds *b, char what[BOUNDS_WHAT])
-{
-	struct timespec	 pause = { .tv_nsec = SETTLE_MS * 1000 * 1000 };
-	unsigned int	 i, n, awake;
-
-	if (++b->born <= b->processes)
+	if (proc_count_below(b->processes) < b->processes)
 		return false;
-	for (i = 0; i < SETTLE_ROUNDS; i++) {
-		n = proc_count_below(b->processes, &awake);
-		if (n >= b->processes || n + awake < b->processes)
-			break;
-		nanosleep(&pause, NULL);
-	}
-	b->born = n + awake < b->processes ? n + awake + 1 : b->processes;
-	return judge(b, n, what);
+	snprintf(what, BOUNDS_WHAT, "%u processes and threads, its limit",
+	    b->processes);
+	return true;
 }
 
 /* ---- files --------------------------------------------------------------- */
@@ -190,7 +154,6 @@ too_much(struct bounds *b, uint64_t now, char what[BOUNDS_WHAT])
 void
 bounds_begin(struct bounds *b, uint64_t now)
 {
-	b->born = 1;
 	b->count_at = now + COUNT_MS;
 	b->weigh_at = now + WEIGH_MS;
 	b->room_at = 0;
@@ -202,6 +165,6 @@ bounds_begin(struct bounds *b, uint64_t now)
 bool
 bounds_broken(struct bounds *b, uint64_t now, char what[BOUNDS_WHAT])
 {
-	return (!b->asked && too_many(b, now, what)) ||
+	return too_many(b, now, what) ||
 	    (b->written != 0 && too_much(b, now, what));
 }

@@ -12,23 +12,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How often to look, ms; the latter where nobody asks before a fork, as a fork
-   bomb makes some hundreds in that time. */
-#define BOUNDS_MS	250
-#define BOUNDS_UNASKED_MS 50
+/* How often to look, ms: a fork bomb makes some hundreds in that time. */
+#define BOUNDS_MS	50
 
 /* Room for a bound, in words. */
 #define BOUNDS_WHAT	64
 
 struct bounds {
 	unsigned int	 processes;	/* and threads, below this process */
-	bool		 asked;		/* bounds_full is, before each fork */
 	uint64_t	 written;	/* bytes that the files of DIR, deleted
 					   ones too, may grow by; 0: any */
 	int		 dir;
 
 	/* Those of bounds.c. */
-	unsigned int	 born;		/* processes there can be at most */
 	uint64_t	 count_at, weigh_at;	/* look closer then, at the
 					   latest */
 	uint64_t	 room_at;	/* ask then how full the disk is */
@@ -43,11 +39,8 @@ struct bounds {
  * bounds_begin	Before the tree grows; NOW is loop_now().
  * bounds_broken Whether a bound is passed; WHAT then is which, as "320
  *		processes and threads, its limit".
- * bounds_full	Another process or thread is asked for.  Whether there are
- *		enough; WHAT likewise.
  */
 void	bounds_begin(struct bounds *, uint64_t now);
 bool	bounds_broken(struct bounds *, uint64_t now, char what[BOUNDS_WHAT]);
-bool	bounds_full(struct bounds *, char what[BOUNDS_WHAT]);
 
 #endif

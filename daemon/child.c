@@ -40,7 +40,6 @@
 
 #include "bounds.h"
 #include "feed.h"
-#include "forks.h"
 #include "log.h"
 #include "loop.h"
 #include "proc.h"
@@ -245,7 +244,6 @@ run(const struct sandbox *sb, const struct child_spec *spec, int input,
 	};
 	const char		*wall;
 	sigset_t		 none;
-	int			 listener;
 
 	setsid();
 	umask(022);
@@ -255,10 +253,8 @@ run(const struct sandbox *sb, const struct child_spec *spec, int input,
 		return "limits";
 	if (set_descriptors(input, output, report, error) == -1)
 		return "descriptors";
-	if ((wall = sandbox_enter(sb, &need, &listener)) != NULL)
+	if ((wall = sandbox_enter(sb, &need)) != NULL)
 		return wall;
-	if (listener != -1 && forks_pass(*error, listener) == -1)
-		return "listener";
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	sigemptyset(&none);
 	reset_signals(&none);
@@ -274,7 +270,6 @@ struct keeper {
 	const struct feed *feed;	/* or NULL */
 	int		 input;		/* -1: none */
 	int		 output, report, end;	/* pipes, to write to */
-	int		 forks;		/* they are asked for here; or -1 */
 	pid_t		 program;
 	uint64_t	 late_at;	/* its time is over; 0: never */
 	uint64_t	 kill_at;	/* 0: it was not told to end */
@@ -417,8 +412,7 @@ end_all(void)
 static uint64_t
 next_look(const struct keeper *k, uint64_t now)
 {
-	uint64_t	 at = now + (k->bounds.asked ? BOUNDS_MS :
-			    BOUNDS_UNASKED_MS), until = atomic_load(fence);
+	uint64_t	 at = now + BOUNDS_MS, until = atomic_load(fence);
 
 	if (until != 0 && until < at)
 		at = until;
@@ -450,36 +444,19 @@ take_signals(struct keeper *k, int fd, uint64_t now)
 	}
 }
 
-/* A tree that is to be killed shall not grow: its forks get no answer. */
-static void
-answer(struct keeper *k, short events, uint64_t now)
-{
-	if (k->kill_at != 0 && now >= k->kill_at)
-		k->forks = -1;
-	else if ((events & POLLIN) == 0)
-		k->forks = events == 0 ? k->forks : -1;
-	else if (bounds_full(&k->bounds, k->result.what))
-		tell_now(k, CHILD_OVER, now);
-	else
-		forks_allow(k->forks);
-}
-
 /* Until the program has ended: then the rest has to as well. */
 static void
 watch(struct keeper *k, const sigset_t *set)
 {
-	struct pollfd	 p[2] = { { .events = POLLIN }, { .events = POLLIN } };
+	struct pollfd	 p = { .events = POLLIN };
 	uint64_t	 now;
 
-	p[0].fd = signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC);
+	p.fd = signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC);
 	do {
-		p[1].fd = k->forks;
-		p[0].revents = p[1].revents = 0;
 		now = loop_now();
-		poll(p, 2, (int)(next_look(k, now) - now));
+		poll(&p, 1, (int)(next_look(k, now) - now));
 		now = loop_now();
-		take_signals(k, p[0].fd, now);
-		answer(k, p[1].revents, now);
+		take_signals(k, p.fd, now);
 		look(k, now);
 	} while (!reap(k));
 	end_all();
@@ -520,15 +497,12 @@ hear_start(struct keeper *k, int socket)
 {
 	ssize_t	 n;
 
-	k->forks = -1;
 	do
-		n = forks_receive(socket, &k->result, sizeof(k->result),
-		    &k->forks);
-	while (n > 0 && n < (ssize_t)sizeof(k->result));
+		n = recv(socket, &k->result, sizeof(k->result), 0);
+	while (n == -1 && errno == EINTR);
 	if (n > 0)
 		return -1;
-	/* Nothing more comes when exec succeeds. */
-	k->bounds.asked = k->forks != -1;
+	/* Nothing comes when exec succeeds. */
 	memset(&k->result, 0, sizeof(k->result));
 	k->result.why = CHILD_EXITED;
 	return 0;

@@ -268,17 +268,10 @@ add_children(struct todo *t, int task, const char *thread)
 	fclose(f);
 }
 
-static bool
-sleeps(char state)
-{
-	return strchr("STtZX", state) != NULL;
-}
-
 /* Threads of the process PID; its children are noted. */
 static unsigned int
-count_one(struct todo *t, pid_t pid, unsigned int *awake)
+count_one(struct todo *t, pid_t pid)
 {
-	struct process	 p;
 	struct dirent	*entry;
 	char		 path[64];
 	unsigned int	 n = 0;
@@ -291,9 +284,6 @@ count_one(struct todo *t, pid_t pid, unsigned int *awake)
 		if (entry->d_name[0] == '.')
 			continue;
 		n++;
-		if (read_process(dirfd(task), entry->d_name, &p) == 0 &&
-		    !sleeps(p.state))
-			(*awake)++;
 		add_children(t, dirfd(task), entry->d_name);
 	}
 	closedir(task);
@@ -302,35 +292,31 @@ count_one(struct todo *t, pid_t pid, unsigned int *awake)
 
 /* For kernels without lists of children. */
 static unsigned int
-count_all(unsigned int *awake)
+count_all(void)
 {
 	struct process	*list;
 	size_t		 i, n = read_below(&list, NULL);
 	unsigned int	 sum = 0;
 
 	for (i = 0; i < n; i++) {
-		if (!list[i].below)
-			continue;
-		sum += list[i].threads;
-		*awake += sleeps(list[i].state) ? 0 : list[i].threads;
+		if (list[i].below)
+			sum += list[i].threads;
 	}
 	free(list);
 	return sum;
 }
 
 unsigned int
-proc_count_below(unsigned int most, unsigned int *awake)
+proc_count_below(unsigned int most)
 {
 	struct todo	 t = { .n = 0 };
 	unsigned int	 n = 0;
 
-	*awake = 0;
 	if (access("/proc/thread-self/children", R_OK) == -1)
-		return count_all(awake);
-	count_one(&t, self(), awake);
-	*awake = 0;			/* that was us */
+		return count_all();
+	count_one(&t, self());
 	while (t.n > 0 && n < most)
-		n += count_one(&t, t.pids[--t.n], awake);
+		n += count_one(&t, t.pids[--t.n]);
 	free(t.pids);
 	return n;
 }

@@ -38,7 +38,6 @@ struct sandbox {
 	const struct conf *conf;
 	int		 landlock;	/* version of its interface; 0: none */
 	bool		 seccomp;
-	bool		 listens;	/* it can ask */
 	char		 about[128];
 };
 
@@ -349,11 +348,9 @@ when(struct program *p, uint32_t k, uint32_t what)
 }
 
 static void
-write_filter(struct program *p, bool network, bool listens)
+write_filter(struct program *p, bool network)
 {
-	uint32_t	 fork = listens ? SECCOMP_RET_USER_NOTIF :
-			    SECCOMP_RET_ALLOW;
-	size_t		 i;
+	size_t	 i;
 
 	/* Other tables of calls: 32 bits, and x32. */
 	LOAD(p, arch);
@@ -372,11 +369,7 @@ write_filter(struct program *p, bool network, bool listens)
 	LOAD(p, args[0]);
 	put(p, BPF_JMP | BPF_JSET | BPF_K, NAMESPACES, 0, 1);
 	RETURN(p, REFUSE(EPERM));
-	RETURN(p, fork);
-#ifdef SYS_fork
-	when(p, SYS_fork, fork);
-	when(p, SYS_vfork, fork);
-#endif
+	RETURN(p, SECCOMP_RET_ALLOW);
 
 	/* One of a pair of datagram sockets can write to any socket by path. */
 	put(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_socketpair, 0, 7);
@@ -394,32 +387,15 @@ write_filter(struct program *p, bool network, bool listens)
 	RETURN(p, REFUSE(EPERM));
 }
 
-/* 0, or -1. */
 static int
-confine_calls(bool network, bool listens, int *listener)
+confine_calls(bool network)
 {
 	struct program		 p = { .len = 0 };
 	struct sock_fprog	 prog = { .filter = p.code };
-	long			 rc;
 
-	write_filter(&p, network, listens);
+	write_filter(&p, network);
 	prog.len = p.len;
-	rc = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, listens ?
-	    SECCOMP_FILTER_FLAG_NEW_LISTENER : 0, &prog);
-	/* There can be but one, and a container may have taken that. */
-	if (rc == -1 && listens && errno == EBUSY)
-		return confine_calls(network, false, listener);
-	if (rc != -1 && listens)
-		*listener = (int)rc;
-	return rc == -1 ? -1 : 0;
-}
-
-/* Whether the kernel knows this answer of a filter. */
-static bool
-can_answer(uint32_t action)
-{
-	return ARCH != 0 && syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0,
-	    &action) == 0;
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
 }
 
 /* ---- all of them --------------------------------------------------------- */
@@ -428,14 +404,15 @@ struct sandbox *
 sandbox_new(const struct conf *conf)
 {
 	struct sandbox	*sb = xcalloc(1, sizeof(*sb));
+	uint32_t	 action = SECCOMP_RET_ERRNO;
 	long		 abi;
 
 	sb->conf = conf;
 	abi = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0,
 	    RULESET_VERSION);
 	sb->landlock = abi > 0 ? (int)abi : 0;
-	sb->seccomp = can_answer(SECCOMP_RET_ERRNO);
-	sb->listens = sb->seccomp && can_answer(SECCOMP_RET_USER_NOTIF);
+	sb->seccomp = ARCH != 0 && syscall(SYS_seccomp,
+	    SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 	if (sb->landlock > 0)
 		snprintf(sb->about, sizeof(sb->about), "Landlock %d, ",
 		    sb->landlock);
@@ -443,8 +420,6 @@ sandbox_new(const struct conf *conf)
 		strlcpy(sb->about, "NO Landlock, ", sizeof(sb->about));
 	strlcat(sb->about, sb->seccomp ? "seccomp" : "NO seccomp",
 	    sizeof(sb->about));
-	strlcat(sb->about, sb->listens ? ", forks by leave" :
-	    ", forks WITHOUT leave", sizeof(sb->about));
 	return sb;
 }
 
@@ -467,10 +442,8 @@ sandbox_whole(const struct sandbox *sb)
 }
 
 const char *
-sandbox_enter(const struct sandbox *sb, const struct sandbox_need *need,
-    int *listener)
+sandbox_enter(const struct sandbox *sb, const struct sandbox_need *need)
 {
-	*listener = -1;
 	/* Without this an ordinary user may build none of the others. */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return "no new privileges";
@@ -478,8 +451,7 @@ sandbox_enter(const struct sandbox *sb, const struct sandbox_need *need,
 		return "Landlock";
 	if (drop_capabilities(sb) == -1)
 		return "capabilities";
-	if (sb->seccomp && confine_calls(need->network, sb->listens,
-	    listener) == -1)
+	if (sb->seccomp && confine_calls(need->network) == -1)
 		return "seccomp";
 	return NULL;
 }

@@ -14,7 +14,7 @@
  *			fills a directory of its job, and the daemon publishes
  *	calls		seccomp: no sockets (but the internet's, where the
  *			pipeline says "network"), no mounts, no tracing, no
- *			way around Landlock; forks are asked for (forks.h)
+ *			way around Landlock
  *
  * Each is tried at start, as a kernel may lack it.
  */
@@ -41,13 +41,12 @@ struct sandbox_need {
  * sandbox_whole Whether nothing is missing.
  * sandbox_enter Give up everything but NEED, in the process that will run the
  *		program.  NULL, or which wall could not be built (and errno).
- *		Its forks then wait for *LISTENER, or *LISTENER is -1.
  */
 struct sandbox	*sandbox_new(const struct conf *);
 void		 sandbox_free(struct sandbox *);
 const char	*sandbox_about(const struct sandbox *);
 bool		 sandbox_whole(const struct sandbox *);
 const char	*sandbox_enter(const struct sandbox *,
-		    const struct sandbox_need *, int *listener);
+		    const struct sandbox_need *);
 
 #endif

@@ -24,6 +24,16 @@ ffmpeg -nostdin -v error -y -safe 0 -i list.ffconcat -c copy stolen.mkv
 test -s stolen.mkv && echo "detail stolen true" >&3
 exit 0
 EOT
+    ->pipeline('shell', "stage x 100 60s pipes\n")
+    ->stage('pipes', <<'EOT')
+#!/bin/sh
+# Programs that end while another one is started.
+n=0
+while [ $n -lt 500 ] && [ "$(true | true | echo yes)" = yes ]; do
+	n=$((n + 1))
+done
+echo "detail pipes $n" >&3
+EOT
     ->stage('probe', <<'EOT');
 #!/usr/bin/perl
 # Tries to get out; each line of its log is a way that is open.
@@ -134,6 +144,11 @@ $end = $rig->ended($job, as => $ana);
 is($end->{status}, 'completed', 'a real tool runs');
 ($row) = $rig->sql('SELECT result FROM job WHERE pipeline = ?', 'tools');
 is($row->[0], '{ "encoded": true }', 'and is not led out by a playlist');
+
+$job = $rig->submit('shell', as => $ana);
+$rig->ended($job, as => $ana);
+($row) = $rig->sql('SELECT result FROM job WHERE pipeline = ?', 'shell');
+is($row->[0], '{ "pipes": 500 }', 'whatever a shell starts, it starts');
 
 like($rig->log('millraced'), qr/stages run behind: .*Landlock.*seccomp/,
     'the log tells which walls there are');
