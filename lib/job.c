@@ -848,9 +848,13 @@ make_ready(struct db *db, void *arg)
 	    " WHERE id = ? AND state = 'pending' AND EXISTS"
 	    " (SELECT 1 FROM later l FORCE INDEX (PRIMARY)"
 	    " WHERE l.job_id = job.id AND l.due <= NOW(3))";
+	/* Not by the time, which goes on: what was not made ready waits. */
 	static const char	 remove[] =
 	    "DELETE l FROM later l FORCE INDEX (PRIMARY)"
-	    " WHERE l.job_id = ? AND l.due <= NOW(3)";
+	    " WHERE l.job_id = ? AND NOT EXISTS"
+	    " (SELECT 1 FROM job j FORCE INDEX (PRIMARY)"
+	    " WHERE j.id = l.job_id AND j.state = 'pending'"
+	    " AND j.ready IS NULL)";
 	struct due		*due = arg;
 	int			 i;
 
