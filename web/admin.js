@@ -104,15 +104,36 @@ function FilterLink({ to, filter, change, children }) {
 	    }}>${children}</a>`;
 }
 
-function Filter({ filter, change, stats, pipelines }) {
-	const search = useRef(null), timer = useRef(0);
-	const any = filter.status || filter.pipeline || filter.q;
-	const typed = (e) => {
-		const q = e.target.value.trim();
+/*
+ * What stands in the search field while Q is searched for: { text, type,
+ * forget }.  What is typed stays, whatever is drawn meanwhile, until SEARCH is
+ * called with it.
+ */
+function useTyping(q, search) {
+	const [typed, setTyped] = useState("");
+	const timer = useRef(0), newest = useRef(search);
+	const forget = () => {
 		clearTimeout(timer.current);
-		timer.current = setTimeout(() => change({ q }, true),
-		    TYPING_MS);
+		timer.current = 0;
 	};
+	const type = (text) => {
+		forget();
+		setTyped(text);
+		timer.current = setTimeout(() => {
+			timer.current = 0;
+			newest.current(text.trim());
+		}, TYPING_MS);
+	};
+
+	newest.current = search;
+	return { text: timer.current !== 0 || typed.trim() === q ? typed : q,
+	    type, forget };
+}
+
+function Filter({ filter, change, stats, pipelines }) {
+	const search = useRef(null);
+	const any = filter.status || filter.pipeline || filter.q;
+	const typing = useTyping(filter.q, (q) => change({ q }, true));
 	const link = (status, text) => html`<li key=${status}>
 		<${FilterLink} filter=${filter} change=${change}
 		    to=${{ status }}>${status && html`<${Icon}
@@ -128,7 +149,8 @@ function Filter({ filter, change, stats, pipelines }) {
 			<div class="field"><label for="q">Search</label>
 			<input id="q" type="search" ref=${search}
 			    placeholder="Name, or start of an id"
-			    value=${filter.q} onInput=${typed} /></div>
+			    value=${typing.text} onInput=${(e) =>
+				typing.type(e.target.value)} /></div>
 			<div class="field">
 			<label for="pipeline">Pipeline</label>
 			<select id="pipeline" value=${filter.pipeline}
@@ -139,7 +161,7 @@ function Filter({ filter, change, stats, pipelines }) {
 			</select></div>
 			${any && html`<div class="field end">
 			<button type="button" onClick=${() => {
-				search.current.value = "";
+				typing.forget();
 				change({ status: "", pipeline: "", q: "" });
 			}}>Clear filter</button></div>`}
 		</div>
