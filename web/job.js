@@ -31,10 +31,16 @@ function useJob(id) {
 	const [turn, setTurn] = useState(0);
 	const [live, setLive] = useState(null);
 	const [, draw] = useState(0);
-	const load = () => get(`jobs/${id}`).then((job) => {
-		setDetails(job);
-		setProblem(null);
-	}, setProblem);
+	const asked = useRef(0);
+	/* Answers may overtake each other: the newest question's counts. */
+	const load = () => {
+		const n = ++asked.current;
+		const ifNewest = (f) => (x) => n === asked.current && f(x);
+		return get(`jobs/${id}`).then(ifNewest((job) => {
+			setDetails(job);
+			setProblem(null);
+		}), ifNewest(setProblem));
+	};
 	const reload = () => {
 		setEvent(null);
 		setTurn((n) => n + 1);
