@@ -11,9 +11,6 @@ import { Frame } from "./session.js";
 import { html, render, useEffect, useLayoutEffect, useState } from "./ui.js";
 import { Upload, Uploads, useUploads } from "./upload.js";
 
-/* A page that takes longer than this to load gets no focus of its own. */
-const FOCUS_MS = 3000;
-
 const ROUTES = [
 	[/^#\/jobs\/([0-9a-zA-Z-]+)$/, (id) => html`<${JobPage} key=${id}
 	    id=${id} />`],
@@ -55,37 +52,35 @@ function view(hash) {
 /*
  * The focus goes to the heading of a new page, and on the way back to the
  * link that led away: as soon as it is there, unless somebody was faster.
+ * When all has come and there is no such link, the heading has it, too.
  */
 let stopWaiting = () => {};
 
 function moveFocus(from) {
 	const id = /^#\/jobs\/(.+)$/.exec(from)?.[1];
 	const before = document.activeElement;
-	const go = (selector) => {
-		const target = document.querySelector(selector);
+	const find = () => {
+		const link = id && document.querySelector(`[id="job-${id}"]`);
+		if (link || (id && document.querySelector("main .skeleton")))
+			return link;
+		return document.querySelector("main h1");
+	};
+	const go = () => {
+		const target = find();
 		const moved = document.activeElement !== before;
 		if (target && !moved)
 			target.focus();
 		return target || moved;
 	};
-	const wanted = id ? `[id="job-${id}"]` : "main h1";
 
 	stopWaiting();
 	if (!id)
 		scrollTo(0, 0);
-	if (go(wanted))
+	if (go())
 		return;
-	const observer = new MutationObserver(() => go(wanted) &&
-	    stopWaiting());
-	const timer = setTimeout(() => {
-		go("main h1");
-		stopWaiting();
-	}, FOCUS_MS);
+	const observer = new MutationObserver(() => go() && stopWaiting());
 	observer.observe(document.body, { childList: true, subtree: true });
-	stopWaiting = () => {
-		observer.disconnect();
-		clearTimeout(timer);
-	};
+	stopWaiting = () => observer.disconnect();
 }
 
 function App() {
