@@ -7,7 +7,9 @@
 
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
-import { given } from "./say.mjs";
+import { setTimeout as pause } from "node:timers/promises";
+import { isDeepStrictEqual, inspect } from "node:util";
+import { given, hasFailed, note, ok } from "./say.mjs";
 
 const need = createRequire(`${process.env.BROWSER_TOOLS}/`);
 const { chromium } = need("playwright-core");
@@ -16,7 +18,15 @@ const AXE = readFileSync(need.resolve("axe-core/axe.min.js"), "utf8");
 const RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"];
 
 // What a person waits for at most, ms.
-const PATIENCE = 20000;
+const PATIENCE = 60000;
+
+// With BROWSER_LAG=ms in the environment each request to the API is held back
+// by a random time up to that, and so is the answer when it changes something:
+// things come late and in another order than on an idle machine, and what a
+// script or a page leaves to chance shows.  BROWSER_SEED=n, which is told when
+// a test fails, has the same times again.
+const LAG = Number(process.env.BROWSER_LAG ?? 0);
+const SEED = Number(process.env.BROWSER_SEED ?? Date.now() % 1e6 + 1);
 
 const ARGS = ["--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update",
@@ -24,6 +34,26 @@ const ARGS = ["--disable-gpu", "--disable-quic", "--no-first-run",
 
 let browser = null;
 const pages = [];
+
+let turn = SEED;
+
+async function lag() {
+	turn = turn * 48271 % 0x7fffffff;
+	await pause(turn / 0x7fffffff * LAG);
+}
+
+async function late(route) {
+	const request = route.request();
+	const type = request.headers()["content-type"] ?? "";
+
+	await lag();
+	// The bytes of a file are known to the browser alone.
+	if (request.method() === "GET" || type.startsWith("multipart/"))
+		return route.continue();
+	const response = await route.fetch();
+	await lag();
+	await route.fulfill({ response });
+}
 
 // A new person in front of a browser.
 export async function person(options = {}) {
@@ -38,6 +68,9 @@ export async function person(options = {}) {
 		    console.error(`violates ${e.violatedDirective}: ` +
 			`${e.blockedURI} ${e.sourceFile}:${e.lineNumber}`));
 	});
+	// Who asked may have gone meanwhile.
+	if (LAG > 0)
+		await context.route(/\/api\//, (r) => late(r).catch(() => {}));
 	return await tab(context);
 }
 
@@ -70,6 +103,51 @@ export async function signIn(page, user) {
 	await page.getByLabel("Password").fill(user.password);
 	await page.getByRole("button", { name: "Sign in" }).click();
 	await page.getByRole("heading", { name: "New job" }).waitFor();
+}
+
+// GET() is WANTED, or matches it: now, or before long.  What a page shows
+// comes by several requests, so that a single look proves nothing.
+export async function becomes(get, wanted, name) {
+	const end = Date.now() + PATIENCE;
+	const fits = (got) => wanted instanceof RegExp ? wanted.test(got) :
+	    isDeepStrictEqual(got, wanted);
+	let got = await get();
+
+	while (!fits(got) && Date.now() < end) {
+		await pause(50);
+		got = await get();
+	}
+	return ok(fits(got), name, `     got: ${inspect(got, { depth: 6 })}\n` +
+	    `expected: ${inspect(wanted, { depth: 6 })}`);
+}
+
+// Nothing is being loaded, and what is known is drawn: the place to look from
+// for what is not there.
+export async function settled(page) {
+	await page.waitForFunction(() => !document.querySelector(".skeleton"));
+	await page.evaluate(() => new Promise((done) =>
+	    requestAnimationFrame(() => requestAnimationFrame(done))));
+}
+
+// Whatever SELECTOR shows from now on, however short, as a handle of an array:
+// its texts, or the values of an attribute.
+export async function record(page, selector, attribute = null) {
+	return page.evaluateHandle(([selector, attribute]) => {
+		const all = [];
+		const look = () => {
+			const e = document.querySelector(selector);
+			const now = attribute ? e?.getAttribute(attribute) :
+			    e?.textContent.trim().replace(/\s+/g, " ");
+			if (e && now !== all.at(-1))
+				all.push(now);
+		};
+		look();
+		new MutationObserver(look).observe(document.body, {
+			subtree: true, childList: true, characterData: true,
+			attributes: true,
+		});
+		return all;
+	}, [selector, attribute]);
 }
 
 // The state of the connection, in words.
@@ -106,6 +184,8 @@ export async function overhang(page) {
 
 // After an error: a picture of each page, beside the logs of the stack.
 export async function finish(error) {
+	if (LAG > 0 && hasFailed())
+		note(`BROWSER_LAG=${LAG} BROWSER_SEED=${SEED}`);
 	if (error)
 		for (const [i, page] of pages.entries())
 			await page.screenshot({ fullPage: true,

@@ -11,6 +11,9 @@ package Browser;
 # The answer to a call is a line of JSON on its standard input.  What can be
 # called are the methods of the rig that are named below, and what the test
 # adds.
+#
+# BROWSER_LAG=ms in the environment makes a slow machine of a quick one; see
+# t/browser/browser.mjs.
 
 use strict;
 use warnings;
