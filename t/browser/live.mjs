@@ -1,27 +1,22 @@
-import { complaints, finish, person, pill, signIn, tab, untilPill,
-    untilState } from "./browser.mjs";
+import { becomes, complaints, finish, person, pill, record, signIn, tab,
+    untilPill, untilState } from "./browser.mjs";
 import { call, given, is, main, ok } from "./say.mjs";
 
-// Every value that the bar of the page takes, from now on.
-function watchBar(page) {
-	return page.evaluate(() => {
-		const bar = document.querySelector("article progress");
-		window.values = [bar.value];
-		new MutationObserver(() => window.values.push(bar.value))
-		    .observe(bar, { attributes: true });
-	});
-}
+// Steps of a job that does not end before it is cancelled.
+const ENDLESS = 100000;
 
 function rises(values) {
 	return values.every((v, i) => i === 0 || v >= values[i - 1]);
 }
 
-// Requests of this page for the status of a job, and for streams.
+// Requests of the page of a job for its status, and for streams.
 function countRequests(page) {
 	const count = { polls: 0, streams: [] };
 
 	page.on("request", (r) => {
 		const { pathname } = new URL(r.url());
+		if (!/#\/jobs\//.test(page.url()))
+			return;
 		if (pathname.endsWith("/status"))
 			count.polls++;
 		if (pathname.endsWith("/stream"))
@@ -30,35 +25,67 @@ function countRequests(page) {
 	return count;
 }
 
+// The event that each stream said to have seen last: the browser by a header,
+// and when it has given up, the page by the URL.
+async function countReturns(page) {
+	const client = await page.context().newCDPSession(page);
+	const ids = [];
+
+	client.on("Network.requestWillBeSentExtraInfo", ({ headers }) => {
+		for (const [name, value] of Object.entries(headers))
+			if (name.toLowerCase() === "last-event-id")
+				ids.push(value);
+	});
+	page.on("request", (r) => {
+		const id = new URL(r.url()).searchParams.get("last_event_id");
+		if (id !== null)
+			ids.push(id);
+	});
+	await client.send("Network.enable");
+	return ids;
+}
+
 async function uploads(page) {
 	const count = countRequests(page);
 
+	await page.getByLabel("Pipeline").selectOption("stepwise");
 	await page.setInputFiles("input[type=file]", { name: "notes.txt",
 	    mimeType: "text/plain", buffer: Buffer.from("one two three\n") });
 	await page.waitForURL(/#\/jobs\/[0-9a-f-]{36}$/);
 	ok(true, "a file that was chosen becomes a job, and its page opens");
-	await untilState(page, "running");
-	await watchBar(page);
-	await untilPill(page, "Live");
-	ok(/^\d+ % · notes\.txt · Millrace$/.test(await page.title()),
-	    `the title tells the state: ${await page.title()}`);
-	is(await page.getAttribute("link[rel=icon]", "href"),
-	    "favicon-running.svg", "the icon, too");
-	await untilState(page, "completed");
-	const values = await page.evaluate(() => window.values);
-	ok(values.length >= 10 && rises(values),
-	    `the bar moved, and never back: ${values.length} values`);
-	is(count.polls, 0, "nothing was polled");
-	is(count.streams.length, 1, "one stream was enough");
-	await page.waitForFunction(() => document.querySelectorAll(
-	    ".stages tbody .state.done").length === 2);
-	ok(true, "all stages are done");
-	await page.getByText("Events", { exact: true }).click();
 	const id = page.url().split("/").at(-1);
+	await untilState(page, "running");
+	await untilPill(page, "Live");
+	const bar = await record(page, "article progress", "value");
+	const { polls } = count;
+	await becomes(() => page.title(), /^\d+ % · notes\.txt · Millrace$/,
+	    "the title tells the state");
+	await becomes(() => page.getAttribute("link[rel=icon]", "href"),
+	    "favicon-running.svg", "the icon, too");
+	await leads(page, id, bar);
+	await untilState(page, "completed");
+	const values = (await bar.jsonValue()).map(Number);
+	ok(values.length >= 10 && rises(values),
+	    `the bar moved, and never back: ${values.join(", ")}`);
+	is(count.polls, polls, "nothing was polled");
+	is(count.streams.length, 1, "one stream was enough");
+	await becomes(() => page.locator(".stages tbody .state.done").count(),
+	    2, "all stages are done");
+	await page.getByText("Events", { exact: true }).click();
 	const events = await call("events", id);
-	await page.waitForFunction((n) => document.querySelectorAll(
-	    "details.events tbody tr").length === n, events.length);
-	ok(true, `the page lists all ${events.length} events`);
+	await becomes(() => page.locator("details.events tbody tr").count(),
+	    events.length, `the page lists all ${events.length} events`);
+}
+
+// Bring the job on when the page has seen the step before.
+async function leads(page, id, bar) {
+	for (let percent = 10; percent <= 90; percent += 10) {
+		const seen = (await bar.jsonValue()).length;
+		await call("tell", id, `progress ${percent} ${percent} lines`);
+		await page.waitForFunction(([all, n]) => all.length > n,
+		    [bar, seen]);
+	}
+	await call("tell", id, "end");
 }
 
 async function drops(page) {
@@ -75,8 +102,9 @@ async function drops(page) {
 	await page.dispatchEvent(".drop", "drop", { dataTransfer: data });
 	await page.getByRole("heading", { name: "dropped.txt" }).waitFor();
 	await untilState(page, "completed");
-	ok(await page.getByText("Steps", { exact: true }).count() === 1,
-	    "a file that was dropped is, with the option that was set");
+	await page.locator(".facts").getByText("Steps", { exact: true })
+	    .waitFor();
+	ok(true, "a file that was dropped is, with the option that was set");
 	await page.goto("/#/");
 	await page.setInputFiles("input[type=file]", { name: "a.png",
 	    mimeType: "image/png", buffer: Buffer.from("x") });
@@ -102,7 +130,8 @@ async function lostAnswer(page) {
 	await page.unroute("**/api/v1/jobs");
 	await page.getByRole("button", { name: "Try again" }).click();
 	await page.waitForURL(/#\/jobs\//);
-	is(page.url().split("/").at(-1), id, "and the job is made once");
+	await becomes(() => page.url().split("/").at(-1), id,
+	    "and the job is made once");
 	await untilState(page, "completed");
 }
 
@@ -121,28 +150,21 @@ async function follow(page, id, work) {
 	}, id);
 	await page.waitForFunction(() => window.got.length > 3);
 	await work();
-	await page.waitForFunction(() => window.live.state === "closed", null,
-	    { timeout: 60000 });
+	await page.waitForFunction(() => window.live.state === "closed");
 	return page.evaluate(() => ({ got: window.got, states: window.states,
 	    reason: window.live.reason }));
 }
 
 async function hubDies(page) {
-	const id = await call("submit", 600);
-	const count = countRequests(page);
+	const id = await call("submit", ENDLESS);
+	const ids = await countReturns(page);
 
 	await page.goto(`/#/jobs/${id}`);
 	await untilState(page, "running");
 	await untilPill(page, "Live");
 	const { got, states, reason } = await follow(page, id, async () => {
-		for (let i = 0; i < 2; i++) {
-			await call("kill", "KILL", "sse");
-			await untilPill(page, /Reconnecting|Polling/);
-			ok(true, `the hub was killed: ${await pill(page)}`);
-			await untilPill(page, "Live");
-			await page.waitForFunction(() =>
-			    window.states.at(-1) === "live");
-		}
+		for (let i = 0; i < 2; i++)
+			await killHub(page, i + 2);
 		await call("cancel", id);
 	});
 	const last = (await call("events", id)).at(-1).seq;
@@ -152,24 +174,35 @@ async function hubDies(page) {
 	is(reason, "ended", "the client closed when the job had ended");
 	is(states.filter((s) => s === "live").length, 3, "live three times");
 	await untilState(page, "cancelled");
-	const back = await Promise.all(count.streams.map((r) =>
-	    r.headerValue("last-event-id")));
-	ok(back.some((id) => id !== null),
-	    "the browser came back with Last-Event-ID");
+	ok(ids.length >= 2, "who came back said what it had seen last: " +
+	    ids.join(", "));
+}
+
+// Both the page and the client of follow() notice, and are live again: for the
+// NTH time, as to the client.
+async function killHub(page, nth) {
+	const pills = await record(page, ".pill");
+
+	await call("kill", "KILL", "sse");
+	await page.waitForFunction((all) => all.some((text) =>
+	    /Reconnecting|Polling/.test(text)), pills);
+	ok(true, "the hub was killed, and the page says so");
+	await untilPill(page, "Live");
+	await page.waitForFunction((n) => window.states.filter((s) =>
+	    s === "live").length === n, nth);
 }
 
 async function hubIsAway(page) {
-	const id = await call("submit", 600);
+	const id = await call("submit", ENDLESS);
 
 	await page.goto(`/#/jobs/${id}`);
+	await untilState(page, "running");
 	await untilPill(page, "Live");
 	await call("stop", "sse");
 	await untilPill(page, "Polling");
-	const before = await page.locator("article progress").getAttribute(
-	    "value");
-	await page.waitForFunction((v) => document.querySelector(
-	    "article progress").getAttribute("value") !== v, before);
-	ok(true, "while the hub is away the page polls, and the bar moves");
+	const story = await record(page, "article .story");
+	await page.waitForFunction((all) => all.length > 1, story);
+	ok(true, "while the hub is away the page polls, and goes on");
 	await call("start_program", "sse");
 	await untilPill(page, "Live");
 	ok(true, "and is live again when it is back");
@@ -179,18 +212,20 @@ async function hubIsAway(page) {
 
 async function refused(page) {
 	await page.route("**/stream*", (r) => r.fulfill({ status: 503 }));
-	const id = await call("submit", 15);
+	const id = await call("submit", ENDLESS);
 	await page.goto(`/#/jobs/${id}`);
 	await untilPill(page, "Polling");
-	is(await page.locator(".pill").first().getAttribute("title"),
+	await becomes(() => page.locator(".pill").first().getAttribute("title"),
 	    "The server refuses streams.", "refused streams: the page polls");
-	await untilState(page, "completed");
+	await untilState(page, "running");
+	await call("cancel", id);
+	await untilState(page, "cancelled");
 	ok(true, "to the end of the job");
 	await page.unroute("**/stream*");
 }
 
 async function offline(page) {
-	const id = await call("submit", 600);
+	const id = await call("submit", ENDLESS);
 
 	await page.goto(`/#/jobs/${id}`);
 	await untilPill(page, "Live");
@@ -207,7 +242,7 @@ async function offline(page) {
 
 // Six connections to one host is all that a browser opens over HTTP/1.1.
 async function manyTabs(page) {
-	const id = await call("submit", 600), tabs = [];
+	const id = await call("submit", ENDLESS), tabs = [];
 
 	for (let i = 0; i < 8; i++) {
 		const one = await tab(page.context());
@@ -216,12 +251,9 @@ async function manyTabs(page) {
 		await one.locator(".heading .state").waitFor();
 	}
 	ok(true, "eight tabs of one browser all load");
-	const states = [];
-	for (const one of tabs) {
-		await untilPill(one, /Live|Polling/);
-		states.push((await pill(one)).split(" ")[0]);
-	}
-	is(states.filter((s) => s === "Live").length, 4,
+	await becomes(async () => (await Promise.all(tabs.map(async (one) =>
+	    (await pill(one)).split(" ")[0]))).sort().join(" "),
+	    "Live Live Live Live Polling Polling Polling Polling",
 	    "four of them have a stream, the others poll");
 	await call("cancel", id);
 	for (const one of tabs)

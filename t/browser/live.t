@@ -9,6 +9,7 @@ use Rig;
 use Test::More;
 
 my $rig = Rig->new
+    ->with_gate
     # A tenth of a second each: slow enough to be watched.
     ->stage('steady', <<'EOS')
 #!/bin/sh
@@ -21,8 +22,16 @@ EOS
 # Takes its time.
 title	Steady work
 accept	text/plain
-option	steps number 30 1 1000
-stage	reading 60 5m steady
+option	steps number 30 1 100000
+stage	reading 60 5h steady
+stage	writing 40 5h steady
+EOP
+    ->pipeline('stepwise', <<'EOP')
+# Is led by hand.
+title	Work step by step
+accept	text/plain
+option	steps number 30 1 100000
+stage	reading 60 5m gate
 stage	writing 40 5m steady
 EOP
     ->start;
@@ -39,9 +48,21 @@ Browser::run($rig, { ana => $ana },
 	my ($id) = @_;
 	return $rig->post("/api/v1/jobs/$id/cancel", as => $ana)->{status};
     },
+    tell => sub {
+	my ($id, $line) = @_;
+	$rig->tell($id, $line);
+	return 1;
+    },
+    # All of them, however long it took.
     events => sub {
 	my ($id) = @_;
-	return $rig->get("/api/v1/jobs/$id/events?limit=1000", as => $ana)
-	    ->json->{items};
+	my @all;
+	while (1) {
+		my $after = @all ? $all[-1]{seq} : 0;
+		my $page = $rig->get("/api/v1/jobs/$id/events?limit=1000" .
+		    "&after=$after", as => $ana)->json->{items};
+		return \@all unless @$page;
+		push @all, @$page;
+	}
     });
 done_testing;
