@@ -1,9 +1,9 @@
-import { complaints, finish, obstacles, person, signIn, untilState } from
-    "./browser.mjs";
-import { given, is, main, ok } from "./say.mjs";
+import { becomes, complaints, finish, obstacles, person, record, settled,
+    signIn, tab, untilPill, untilState } from "./browser.mjs";
+import { call, given, is, main, ok } from "./say.mjs";
 
 // How long the video is processed at most, ms.
-const LONG = 120000;
+const LONG = 300000;
 
 async function plays(page, how) {
 	await page.waitForFunction(() =>
@@ -16,34 +16,30 @@ async function plays(page, how) {
 	await page.waitForFunction(() =>
 	    document.querySelector("video").currentTime > 1);
 	ok(true, `the result plays ${how}`);
-	ok(await page.evaluate(() =>
-	    document.querySelector("video").videoWidth > 0),
+	await becomes(() => page.evaluate(() =>
+	    document.querySelector("video").videoWidth > 0), true,
 	    "and has a picture");
 }
 
+// The work begins when the page looks on.
 async function shows(page) {
+	await call("stop", "millraced");
 	await page.setInputFiles("input[type=file]", given.video);
 	await page.waitForURL(/#\/jobs\//);
-	await page.evaluate(() => {
-		window.phases = new Set();
-		new MutationObserver(() => {
-			const e = document.querySelector(
-			    "article .story strong");
-			if (e)
-				window.phases.add(e.textContent);
-		}).observe(document.querySelector("main"), { subtree: true,
-		    childList: true, characterData: true });
-	});
+	await untilPill(page, "Live");
+	const seen = await record(page, "article .story strong");
+	await call("start_program", "millraced");
 	await untilState(page, "completed", LONG);
-	const phases = await page.evaluate(() => [...window.phases]);
+	const phases = await seen.jsonValue();
 	ok(phases.includes("Transcoding") && phases.includes("Validation"),
 	    `phases were seen: ${phases.join(", ")}`);
 	await page.getByRole("heading", { name: /^Quality: / }).waitFor();
 	ok(true, "there is a report on the quality");
-	ok(await page.locator(".files tbody tr").count() >= 4,
-	    "there are files to take away");
-	ok(/\/artifacts\/poster/.test(await page.locator("video")
-	    .getAttribute("poster")), "the player has a poster");
+	await page.locator(".files tbody tr").nth(3).waitFor();
+	ok(true, "there are files to take away");
+	await becomes(() => page.locator("video").getAttribute("poster"),
+	    /\/artifacts\/poster/, "the player has a poster");
+	await settled(page);
 	is(await obstacles(page), [], "no obstacles on the page of a result");
 }
 
@@ -59,15 +55,13 @@ async function downloads(page) {
 // As a browser that cannot play HLS by itself.
 async function withLibrary(page) {
 	const url = page.url();
-	const other = await page.context().newPage();
+	const other = await tab(page.context());
 	let loaded = false;
 
 	await other.addInitScript(() => {
 		HTMLMediaElement.prototype.canPlayType = () => "";
 	});
 	other.on("request", (r) => { loaded ||= /hls\.light/.test(r.url()); });
-	other.on("console", (m) => m.type() === "error" &&
-	    page.wrong.push(m.text()));
 	await other.goto(url);
 	await plays(other, "with the library, under the policy");
 	ok(loaded, "which was loaded only for this");
