@@ -1,11 +1,12 @@
-import { complaints, finish, obstacles, overhang, person, signIn, untilState }
-    from "./browser.mjs";
+import { becomes, complaints, finish, obstacles, overhang, person, settled,
+    signIn, untilState } from "./browser.mjs";
 import { call, given, is, main, ok } from "./say.mjs";
 
 const LONG_NAME = `${"a-name-that-does-not-end-".repeat(7)}.txt`;
 
-// The page as it is, in both themes, wide and narrow.
+// The page as it is when all is loaded, in both themes, wide and narrow.
 async function looksGood(page, what) {
+	await settled(page);
 	for (const width of [1100, 320]) {
 		await page.setViewportSize({ width, height: 800 });
 		for (const colorScheme of ["light", "dark"]) {
@@ -13,7 +14,8 @@ async function looksGood(page, what) {
 			is(await obstacles(page), [],
 			    `${what}: no obstacles, ${colorScheme}, ${width}`);
 		}
-		is(await overhang(page), 0, `${what}: fits into ${width}`);
+		await becomes(() => overhang(page), 0,
+		    `${what}: fits into ${width}`);
 	}
 	await page.setViewportSize({ width: 1100, height: 900 });
 }
@@ -25,6 +27,8 @@ async function strangers() {
 	await page.getByRole("heading", { name: "Sign in" }).waitFor();
 	await looksGood(page, "sign in");
 	await page.getByRole("button", { name: "Create one" }).click();
+	await page.getByRole("heading", { name: "Create an account" })
+	    .waitFor();
 	await looksGood(page, "create an account");
 }
 
@@ -56,7 +60,8 @@ async function dialogs(page, ids) {
 	await page.goto(`/#/jobs/${ids.failed}`);
 	await untilState(page, "failed");
 	await page.keyboard.press("r");
-	await page.getByRole("dialog").waitFor();
+	await page.getByRole("dialog").getByLabel("Stage", { exact: true })
+	    .waitFor();
 	await looksGood(page, "run again");
 	await page.keyboard.press("Escape");
 	await page.getByRole("dialog").waitFor({ state: "detached" });
@@ -64,6 +69,7 @@ async function dialogs(page, ids) {
 	await page.getByRole("dialog", { name: "Keys" }).waitFor();
 	await looksGood(page, "keys");
 	await page.keyboard.press("Escape");
+	await page.getByRole("dialog").waitFor({ state: "detached" });
 }
 
 async function others(page) {
@@ -88,8 +94,8 @@ async function trouble(page) {
 	await page.goto("/#/");
 	await page.reload();
 	await page.getByText("Your jobs cannot be listed.").waitFor();
-	ok(await page.getByText("abc123").isVisible(),
-	    "an error names its request");
+	await page.getByText("abc123").waitFor();
+	ok(true, "an error names its request");
 	await looksGood(page, "an error");
 	await page.unroute("**/api/v1/jobs?*");
 	await page.getByRole("button", { name: "Try again" }).click();
@@ -108,7 +114,7 @@ async function byKeyboard(page, ids) {
 	await page.keyboard.press("j");
 	await page.keyboard.press("j");
 	await page.keyboard.press("j");
-	is(await focus(), `job-${ids.running}`, "j walks down the jobs");
+	await becomes(focus, `job-${ids.running}`, "j walks down the jobs");
 	await page.keyboard.press("Enter");
 	await untilState(page, "running");
 	await page.waitForFunction(() =>
@@ -129,11 +135,13 @@ async function byKeyboard(page, ids) {
 	await page.keyboard.press("Enter");
 	await untilState(page, "cancelled");
 	ok(true, "c cancels it");
+	await page.getByRole("dialog").waitFor({ state: "detached" });
 	await page.keyboard.press("?");
 	await page.getByLabel("Single keys work").uncheck();
 	await page.keyboard.press("Escape");
 	await page.getByRole("dialog").waitFor({ state: "detached" });
 	await page.keyboard.press("?");
+	await settled(page);
 	is(await page.getByRole("dialog").count(), 0,
 	    "single keys can be switched off");
 }
@@ -141,17 +149,20 @@ async function byKeyboard(page, ids) {
 async function needs(page) {
 	await page.goto("/admin");
 	await page.locator(".all .state").first().waitFor();
+	await settled(page);
 	await page.emulateMedia({ forcedColors: "active" });
 	is(await obstacles(page), [], "no obstacles with forced colours");
 	await page.emulateMedia({ forcedColors: null,
 	    reducedMotion: "reduce" });
+	await settled(page);
 	is(await page.evaluate(() => document.getAnimations().length), 0,
 	    "nothing moves for who does not like it");
 	await page.getByRole("button", { name: "Change the theme" }).click();
 	await page.getByRole("button", { name: "Change the theme" }).click();
 	await page.reload();
-	is(await page.evaluate(() => document.documentElement.dataset.theme),
-	    "dark", "the theme that was chosen stays");
+	await becomes(() => page.evaluate(() =>
+	    document.documentElement.dataset.theme), "dark",
+	    "the theme that was chosen stays");
 }
 
 await main(async () => {

@@ -1,4 +1,5 @@
-import { complaints, finish, person, signIn, tab } from "./browser.mjs";
+import { becomes, complaints, finish, person, settled, signIn, tab } from
+    "./browser.mjs";
 import { call, given, is, main, ok } from "./say.mjs";
 
 const { ana } = given;
@@ -12,9 +13,9 @@ async function strangers() {
 	await page.getByLabel("Name").fill("ana");
 	await page.getByLabel("Password").fill("not the password");
 	await page.getByRole("button", { name: "Sign in" }).click();
-	const said = await page.getByRole("alert").textContent();
-	ok(/wrong/.test(said), "a wrong password is said to be");
-	ok(/Request\s+\S{8}/.test(said), "with the id of the request");
+	const said = () => page.getByRole("alert").textContent();
+	await becomes(said, /wrong/, "a wrong password is said to be");
+	await becomes(said, /Request\s+\S{8}/, "with the id of the request");
 	await page.goto("/admin");
 	await page.getByRole("heading", { name: "Sign in" }).waitFor();
 	ok(true, "so is a stranger on the administrator's page");
@@ -57,12 +58,13 @@ async function tokens(page) {
 	ok(/^mr_\S{43}$/.test(token), "a new token is shown");
 	await page.getByRole("button", { name: "I have it" }).click();
 	is(await call("status_of", token), 200, "it works");
-	ok(!(await page.content()).includes(token), "and is shown once");
+	await becomes(async () => (await page.content()).includes(token),
+	    false, "and is shown once");
 	await page.getByRole("button", { name: "Revoke nightly" }).click();
 	await page.getByRole("button", { name: "Revoke", exact: true }).click();
 	await page.getByRole("dialog").waitFor({ state: "detached" });
-	is(await page.getByRole("button", { name: /^Revoke/ }).count(), 1,
-	    "one that is revoked leaves the list");
+	await becomes(() => page.getByRole("button", { name: /^Revoke/ })
+	    .count(), 1, "one that is revoked leaves the list");
 	is(await call("status_of", token), 401, "and does not work any more");
 }
 
@@ -78,6 +80,7 @@ async function password(page) {
 	};
 	await change("not the password", "a new password");
 	await page.getByText("Not changed.").waitFor();
+	await settled(page);
 	ok(await page.getByRole("dialog").count() === 0,
 	    "a wrong present password does not end the session");
 	await change(ana.password, "a new password");
@@ -96,6 +99,8 @@ async function signedOut(page) {
 
 	await page.goto("/#/account");
 	await page.getByLabel("Name").fill("half typed");
+	// Whatever it asks for by itself, it has.
+	await page.getByRole("button", { name: "Revoke rig" }).waitFor();
 	await signIn(other, ana);
 	await other.goto("/#/account");
 	await other.getByRole("button", { name: "Log out everywhere" }).click();
@@ -105,15 +110,15 @@ async function signedOut(page) {
 	await dialog.waitFor();
 	await page.keyboard.press("Escape");
 	await page.keyboard.press("Escape");
-	await page.waitForFunction(() =>
-	    document.querySelector("dialog").open);
+	await settled(page);
+	await dialog.waitFor();
 	ok(true, "the dialog stays until one is signed in");
-	is(await dialog.getByLabel("Name").inputValue(), "ana",
+	await becomes(() => dialog.getByLabel("Name").inputValue(), "ana",
 	    "it knows the name");
 	await dialog.getByLabel("Password").fill(ana.password);
 	await dialog.getByRole("button", { name: "Sign in" }).click();
 	await dialog.waitFor({ state: "detached" });
-	is(await page.getByLabel("Name").inputValue(), "half typed",
+	await becomes(() => page.getByLabel("Name").inputValue(), "half typed",
 	    "what was typed is still there");
 	await page.getByRole("button", { name: "Create token" }).click();
 	await page.locator("code.secret").waitFor();
