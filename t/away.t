@@ -15,10 +15,10 @@ my $ana = $rig->user('ana');
 my $job = $rig->submit('gate', as => $ana, content => "x\n");
 
 my $s = $rig->stream("/api/v1/jobs/$job/stream", as => $ana);
-is($s->next(timeout => 5)->{json}{job_id}, $job, 'a stream is open');
+is($s->next(timeout => 30)->{json}{job_id}, $job, 'a stream is open');
 $rig->tell($job, 'progress 10 one');
 my ($e, @ids);
-do { $e = $s->next(timeout => 20); push @ids, $e->{id} }
+do { $e = $s->next(timeout => 30); push @ids, $e->{id} }
     until $e->{json}{progress_percentage} == 10;
 
 $rig->stop('mariadb');
@@ -37,7 +37,7 @@ is($health->{status}, 503, '/health says so');
 ok($health->json->{failed}{database}, 'and names the database');
 my $late = $rig->stream("/api/v1/jobs/$job/stream", as => $ana);
 is($late->{status}, 200, 'a new stream is not refused: EventSource comes back');
-is($late->next(timeout => 10), undef, 'but ends at once');
+is($late->next(timeout => 30), undef, 'but ends at once');
 like($s->comment(timeout => 30), qr/database/, 'the open one says what is up');
 
 $rig->tell($job, 'progress 20 two');	# while nobody can write it down

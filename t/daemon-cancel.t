@@ -37,7 +37,7 @@ for my $pipeline (qw(stubborn items)) {
 	$job = $rig->submit($pipeline, as => $ana);
 	my $s = $rig->stream("/api/v1/jobs/$job/stream", as => $ana);
 	my $e;
-	do { $e = $s->next(timeout => 20) }
+	do { $e = $s->next(timeout => 60) }
 	    until $e->{json}{current_step} eq 'stands';
 	my $r = $rig->post("/api/v1/jobs/$job/cancel", as => $ana);
 	is($r->{status}, 202, "$pipeline: cancel is taken");

@@ -38,7 +38,7 @@ my $s = $rig->stream("/api/v1/jobs/$job/stream", as => $ana);
 is($s->{status}, 200, 'a stream opens');
 is($s->{headers}{'content-type'}, 'text/event-stream', 'of events');
 is($s->{headers}{'cache-control'}, 'no-store', 'that nobody keeps');
-my $first = $s->next(timeout => 2);
+my $first = $s->next(timeout => 30);
 is($first->{json}{job_id}, $job, 'the first event is the state now');
 cmp_ok($s->{retry}, '>=', 2000, 'a pause before reconnecting is said');
 cmp_ok($s->{retry}, '<=', 8000, 'and it is no long one');
@@ -52,7 +52,7 @@ is_deeply([ sort keys %{$first->{json}} ], [ sort qw(job_id pipeline status
 for my $n (10, 20, 30) {
 	$rig->tell($job, "progress $n at $n");
 	my $e;
-	do { $e = $s->next(timeout => 20) }
+	do { $e = $s->next(timeout => 30) }
 	    until $e->{json}{progress_percentage} == $n;
 	pass('a step is seen: ' . $e->{json}{current_step});
 	is_deeply($rig->job($job, as => $ana), $e->{json},
@@ -121,7 +121,7 @@ while (1) {
 	my $again = $rig->stream("/api/v1/jobs/$job/stream", as => $ana,
 	    headers => { 'Last-Event-ID' => $last });
 	last if $again->{status} == 204;
-	my $e = $again->next(timeout => 10) or last;
+	my $e = $again->next(timeout => 30) or last;
 	push @got, $last = $e->{id};
 	$again->close;
 }
@@ -129,7 +129,7 @@ is_deeply(\@got, [ 1 .. $events[-1]{seq} ],
     'one event a connection: every event once');
 my $query = $rig->stream("/api/v1/jobs/$job/stream?last_event_id=3",
     as => $ana);
-is($query->next(timeout => 10)->{id}, 4, 'the id may be a parameter');
+is($query->next(timeout => 30)->{id}, 4, 'the id may be a parameter');
 
 # 9. authentication required
 is($rig->stream("/api/v1/jobs/$job/stream")->{status}, 401,

@@ -196,7 +196,7 @@ chmod 0755, "$stopped/ffmpeg";
 my $pid = fork // die $!;
 become($work, 'transcode', env_of($items[3]),
     PATH => "$stopped:/usr/bin:/bin") if $pid == 0;
-my $until = time + 20;
+my $until = time + 60;
 until (glob("'$work/segments/'.part*/*") || time > $until) {
 	select undef, undef, undef, 0.02;
 }

@@ -80,7 +80,7 @@ my $open = Puppet->new($rig, owner => $ana);
 my $s = $rig->stream('/api/v1/jobs/' . $open->id . '/stream', as => $ana);
 ok($s->next, 'a stream');
 $rig->kill('TERM', 'sse');
-is($s->next(timeout => 3), undef, 'ends when the hub is told to stop');
+is($s->next(timeout => 30), undef, 'ends when the hub is told to stop');
 like($rig->log('sse'), qr/closed: the hub stops, after/, 'which it logs');
 
 done_testing;

@@ -24,7 +24,7 @@ sub follow {
 # N events, or all there are until none has come for a while.
 sub take {
 	my ($s, $n) = @_;
-	return map { $s->next(timeout => 10) } 1 .. $n;
+	return map { $s->next(timeout => 30) } 1 .. $n;
 }
 
 $job->events(9);
@@ -65,7 +65,7 @@ $open->events(5);
 my $path = '/api/v1/jobs/' . $open->id . '/stream';
 for my $id (7, 4294967295, 4294967296, '99999999999999999999', -1, 'x', '6x',
     '1.5', '6 7', "\xe9") {
-	my $e = follow($id, path => $path)->next(timeout => 10);
+	my $e = follow($id, path => $path)->next(timeout => 30);
 	is($e->{event}, 'reset', "after \"$id\": a reset");
 	is($e->{id}, 6, 'with the state now');
 }
@@ -81,7 +81,7 @@ is($s->next->{id}, 7, 'and on from there');
 $rig->sql("DELETE FROM event WHERE job_id = x'$open->{hex}' AND seq < 5");
 is_deeply(ids(take(follow(4, path => $path), 3)), [ 5 .. 7 ],
     'what is left is enough');
-my $e = follow(2, path => $path)->next(timeout => 10);
+my $e = follow(2, path => $path)->next(timeout => 30);
 is("$e->{event} $e->{id}", 'reset 7', 'what is gone is said');
 my $p = $rig->stream('/jobs/' . $open->id . '/stream', as => $ana,
     headers => { 'Last-Event-ID' => 2 });

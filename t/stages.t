@@ -401,7 +401,7 @@ sub below { grep { (readlink("/proc/$_/cwd") // '') eq $_[0] }
 
 sub wait_until {
 	my ($is, $what) = @_;
-	my $end = time + 20;
+	my $end = time + 60;
 	until ($is->()) {
 		return fail($what) if time > $end;
 		select undef, undef, undef, 0.02;

@@ -354,7 +354,7 @@ sub stream {
 # Bytes as they are, for what no client would send: the whole answer, as text.
 sub raw {
 	my ($self, $bytes, %o) = @_;
-	my $c = Rig::Connection->new($self->{port}, $o{timeout} // 10);
+	my $c = Rig::Connection->new($self->{port}, $o{timeout} // 30);
 	$c->send($bytes);
 	return $c->rest;
 }
@@ -624,9 +624,12 @@ sub _note_row {
 # ---- waiting ----------------------------------------------------------------
 
 # Ask until WHAT is true; that value.  Else the test ends, with the logs.
+# Whatever the test allows, a busy host has a minute: what must happen soon is
+# measured, not waited for.
 sub wait_for {
 	my ($self, $is, $timeout, $what) = @_;
-	my $end = time + ($timeout // 20);
+	$timeout = 60 if ($timeout // 0) < 60;
+	my $end = time + $timeout;
 	for (;;) {
 		my $value = $is->();
 		return $value if $value;
@@ -887,7 +890,7 @@ sub open {
 # {any}, blocks without data as well: {comment}, {retry}.
 sub next {
 	my ($self, %o) = @_;
-	my $end = time + ($o{timeout} // 10);
+	my $end = time + ($o{timeout} // 30);
 	for (;;) {
 		while ($self->{text} =~ s/^(.*?)\n\n//s) {
 			my $e = $self->_block($1);
