@@ -21,7 +21,7 @@
 #include "ffmpeg.h"
 #include "log.h"
 #include "media.h"
-#include "segment.h"
+#include "sound.h"
 #include "source.h"
 #include "spans.h"
 #include "stage.h"
@@ -254,18 +254,24 @@ plan(struct media *m, struct pictures *pictures, unsigned int length,
 	return n;
 }
 
-/* Name the items; LENGTH is the longest, seconds, or 0 for the usual. */
+/*
+ * Name the items; LENGTH is the longest, seconds, or 0 for the usual, and
+ * SOUND that of the sound.
+ */
 static void
-cut(struct media *m, struct pictures *pictures, unsigned int length)
+cut(struct media *m, struct pictures *pictures, unsigned int length,
+    unsigned int sound)
 {
 	struct span	*spans;
 	size_t		 i, n;
 
 	n = plan(m, pictures, length > 0 ? length : spans_length(m), &spans);
+	if (m->audio != -1 && n > 1)
+		sound_plan(m, sound);
 	media_save(m);
 	spans_save(spans, n);
-	if (m->audio != -1 && n > 1)
-		stage_item(SEGMENT_SOUND, SEGMENT_SOUND);
+	for (i = 0; i < m->sound_parts; i++)
+		stage_item(sound_name(m, i), sound_name(m, i));
 	for (i = 0; i < n; i++)
 		stage_item(span_name(m, &spans[i]), span_args(&spans[i]));
 	free(spans);
@@ -274,7 +280,7 @@ cut(struct media *m, struct pictures *pictures, unsigned int length)
 static void
 usage(void)
 {
-	fprintf(stderr, "usage: intake [-l seconds]\n");
+	fprintf(stderr, "usage: intake [-a seconds] [-l seconds]\n");
 	exit(1);
 }
 
@@ -284,13 +290,17 @@ main(int argc, char *argv[])
 	struct pictures	 pictures = { .n = 0 };
 	struct media	 m;
 	struct stat	 st;
-	unsigned int	 length = 0;
+	unsigned int	 length = 0, sound = SOUND_LENGTH;
 	int		 c;
 
-	while ((c = getopt(argc, argv, "l:")) != -1)
+	while ((c = getopt(argc, argv, "a:l:")) != -1) {
+		if (c == 'a' && (sound = strtoul(optarg, NULL, 10)) >=
+		    SOUND_LENGTH_LEAST)
+			continue;
 		if (c != 'l' || (length = strtoul(optarg, NULL, 10)) <
 		    SPANS_KEYFRAME_S)
 			usage();
+	}
 
 	stage_init("intake");
 	stage_progress(0, "Checking the file");
@@ -305,7 +315,7 @@ main(int argc, char *argv[])
 	    10));
 	tell(&m);
 	stage_progress(READ, NULL);
-	cut(&m, &pictures, length);
+	cut(&m, &pictures, length, sound);
 	pictures_free(&pictures);
 	stage_progress(100, "File saved");
 	return 0;

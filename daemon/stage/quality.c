@@ -266,7 +266,7 @@ decode_source(const struct work *w)
 	xasprintf(&graph, "[0:%u]%s,", w->media.video, common);
 	source_open(f, &w->media);
 	add_pictures(f, graph, w);
-	source_clock(f, &w->media, w->media.audio);
+	source_clock(f, &w->media, w->media.audio, 0);
 	free(common);
 	free(graph);
 	return f;
