@@ -7,14 +7,14 @@ use warnings;
 use Rig;
 use Test::More;
 
-# The pipeline as it is, but for shorter parts of a small video.
+# The pipeline as it is, but for shorter parts of a small video and its sound.
 my $rig = Rig->new->with_video;
 my $text = do {
 	open my $f, '<', $rig->file('daemon/pipelines/video.conf') or die $!;
 	local $/;
 	<$f>;
 };
-$text =~ s/\bintake$/intake -l 2/m or die 'no intake';
+$text =~ s/\bintake$/intake -l 2 -a 3/m or die 'no intake';
 $rig->pipeline('video', $text)->start;
 my $ana = $rig->user('ana');
 my $video = $rig->file('t/data/car-detection.mp4');

@@ -304,12 +304,11 @@ write_frames(const struct media *m, int fd, struct joined *j)
 	return j->frames > 0;
 }
 
-/* Make a usual file of FRAMES, in the directory DIR.  Returns its seconds. */
-static double
+/* Make a usual file of FRAMES, in the directory DIR. */
+static void
 add_index(const char *dir, const struct joined *j)
 {
 	struct ffmpeg	*f = ffmpeg_new("ffmpeg");
-	double		 seconds;
 
 	ffmpeg_add(f, "-copyts", "-itsoffset", NULL);
 	ffmpeg_addf(f, "-%u", SEGMENT_LEAD_S);
@@ -326,9 +325,14 @@ add_index(const char *dir, const struct joined *j)
 		ffmpeg_check(f, FRAMES);
 	if (!ffmpeg_ok(f))
 		fatalx("%s: %s", FRAMES, ffmpeg_why(f));
-	seconds = f->progress.seconds;
 	ffmpeg_free(f);
-	return seconds;
+}
+
+/* What is heard of it: all but the frame to begin with. */
+static double
+seconds(const struct joined *j)
+{
+	return ((j->frames - 2.0) * SOUND_FRAME + j->samples) / SOUND_RATE;
 }
 
 bool
@@ -349,7 +353,8 @@ splice_sound(const struct media *m)
 		/* Each decodes all before it; so the last saw all errors. */
 		segment_load(sound_name(m, m->sound_parts - 1), &s);
 		dir = segment_begin();
-		s.seconds = add_index(dir, &j);
+		s.seconds = seconds(&j);
+		add_index(dir, &j);
 		segment_keep(dir, SEGMENT_SOUND, &s);
 		free(dir);
 	}

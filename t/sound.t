@@ -1,0 +1,214 @@
+# A long sound is encoded in parts.  Joined, they are what it would be in one:
+# as long, and as close to the source, also where they were joined.
+
+use strict;
+use warnings;
+
+use File::Path qw(remove_tree);
+use List::Util qw(max min sum);
+use Test::More;
+
+use lib 't/lib';
+use Stages;
+
+# ---- what there is to compare -----------------------------------------------
+
+sub rendition { (glob "'$_[0]/renditions/'*.mp4")[0] }
+
+# Times of its packets.
+sub times_of {
+	my ($file) = @_;
+	return [ map { "$_->{pts} $_->{duration}" } @{ffprobe($file,
+	    '-select_streams', 'a', '-show_packets')->{packets}} ];
+}
+
+# A pipe with the samples of the left channel, with the clock of all streams.
+sub samples {
+	my ($file) = @_;
+	open my $p, '-|', 'ffmpeg', '-nostdin', '-v', 'error', '-i', $file,
+	    '-map', '0:a', '-af', 'aresample=async=1:first_pts=0,aformat=' .
+	    'sample_rates=48000:channel_layouts=stereo,pan=mono|c0=c0', '-f',
+	    'f32le', 'pipe:1', '-map', '0:v', '-c', 'copy', '-f', 'null', '-'
+	    or die $!;
+	binmode $p;
+	return $p;
+}
+
+# How far one is from the other: the energy of each 1024 samples.
+sub differences {
+	my ($p, $q) = map { samples($_) } @_;
+	my @energy;
+	while (1) {
+		my $n = read $p, my $x, 4096;
+		my $m = read $q, my $y, 4096;
+		last unless $n && $m;
+		my @x = unpack 'f<*', $x;
+		my @y = unpack 'f<*', $y;
+		my $e = 0;
+		for (0 .. ($#x < $#y ? $#x : $#y)) {
+			my $d = $x[$_] - $y[$_];
+			$e += $d * $d;
+		}
+		push @energy, $e;
+	}
+	return @energy;
+}
+
+# ---- in parts, and in one ---------------------------------------------------
+
+sub env_of { (MILLRACE_ITEM => $_[0][0], MILLRACE_ITEM_ARGS => $_[0][1]) }
+
+# Take FILE in, with sound in parts of 14 seconds, and do all items; and, with
+# the same pictures, in one.
+sub both {
+	my ($name, $file) = @_;
+	my ($many, $one) = (work($file), work($file));
+	my $r = succeeds($many, [ "$stages/intake", '-l', 30, '-a', 14 ],
+	    "$name: intake");
+	my $probe = slurp("$many/probe.json");
+	$probe =~ s/"sound_parts":\s*\K\d+/1/ or die $probe;
+	spew("$one/probe.json", $probe);
+	spew("$one/spans", slurp("$many/spans"));
+	my @sound = grep { $_->[0] =~ /^sound-\d+$/ } items($r);
+	my @pictures = grep { $_->[0] =~ /:/ } items($r);
+	succeeds($one, 'transcode', "$name: $_->[0]", env_of($_))
+	    for @pictures, [ 'sound', 'sound' ];
+	system('mkdir', "$many/segments");
+	system('cp', '-r', (grep { !/sound/ } glob "'$one/segments/'*"),
+	    "$many/segments");
+	succeeds($many, 'transcode', "$name: $_->[0]", env_of($_))
+	    for reverse @sound;
+	return ($many, $one, scalar @sound);
+}
+
+sub joined {
+	my ($name, $many, $one) = @_;
+	succeeds($one, 'quality', "$name: in one", VMAF_METER => undef);
+	my $r = succeeds($many, 'quality', "$name: joined",
+	    VMAF_METER => undef);
+	ok(!glob("'$many/segments'*"), "$name: nothing is left of the parts");
+	is_deeply(times_of(rendition($many)), times_of(rendition($one)),
+	    "$name: as many frames, at the same times");
+	return $r;
+}
+
+sub compare {
+	my ($name, $file, $joins) = @_;
+	my ($many, $one, $parts) = both($name, $file);
+	is($parts, 4, "$name: in parts");
+	my $r = joined($name, $many, $one);
+	my @frames = $r->{log} =~ /joined at frame (\d+)/g;
+	is(scalar @frames, $joins, "$name: joined $joins times");
+	near($name, \@frames, [ differences($file, rendition($many)) ],
+	    [ differences($file, rendition($one)) ]);
+}
+
+# Around the frames JOINS, MANY is as close to the source as ONE is, there or
+# on the average; an encoder spends its bits as it likes.
+sub near {
+	my ($name, $joins, $many, $one) = @_;
+	is(scalar @$many, scalar @$one, "$name: of the same length");
+	for my $frame (@$joins) {
+		# A frame is heard from the block before on.
+		my $at = $frame - 1;
+		for ([ $at - 2, $at + 1, 2 ], [ max(0, $at - 469), $at, 1.6 ],
+		    [ $at, $at + 469, 1.6 ]) {
+			my ($from, $to, $most) = @$_;
+			$to = min($to, $#$many);
+			my $usual = sum(@$one) / @$one * ($to - $from + 1);
+			cmp_ok(sum(@$many[$from .. $to]), '<=', $most *
+			    max($usual, sum(@$one[$from .. $to])),
+			    "$name: close to the source, $from to $to");
+		}
+	}
+}
+
+my @small = ('-f', 'lavfi', '-i', 'testsrc=s=64x64:r=2:d=44');
+my @h264 = ('-c:v', 'libx264', '-preset', 'ultrafast', '-g', 4);
+
+# Tones that come and go, and noise; in one channel, of another rate.
+sub music { ('-f', 'lavfi', '-i', "aevalsrc='0.3*sin(2*PI*(200+90*floor(4*t))" .
+    "*t)*exp(-3*mod(t,0.25)/0.25)+0.05*random(0)+0.2*sin(2*PI*1000*t)*" .
+    "gt(mod(t,3),1.4)':s=44100:d=$_[0]") }
+# In two: a tone that rises, clicks in the middle of silence, and noise.
+sub source { ('-f', 'lavfi', '-i', "aevalsrc=$_[0]:s=48000:d=" .
+    ($_[1] // 44)) }
+my $sweep = '0.4*sin(40*t*t*PI)|0.4*cos(40*t*t*PI)';
+my $clicks = '0.9*lt(mod(t\,0.21)\,0.0005)|0.9*lt(mod(t\,0.21)\,0.0005)';
+my $noise = '0.3*(random(0)-0.5)|0.3*(random(1)-0.5)';
+
+my $song = ffmpeg(@small, music(44), @h264, '-c:a', 'aac', '-b:a', '160k',
+    "$made/song.mp4");
+compare('AAC', $song, 3);
+compare('a sweep', ffmpeg(@small, source($sweep), @h264, '-c:a', 'flac',
+    "$made/sweep.mkv"), 3);
+compare('clicks', ffmpeg(@small, source($clicks), @h264, '-c:a', 'flac',
+    "$made/clicks.mkv"), 3);
+compare('noise', ffmpeg(@small, source($noise), @h264, '-c:a', 'flac',
+    "$made/noise.mkv"), 3);
+compare('Vorbis', ffmpeg('-i', $song, '-c:v', 'copy', '-c:a', 'libvorbis',
+    "$made/vorbis.mkv"), 3);
+compare('a stream', ffmpeg('-i', $song, '-c:v', 'copy', '-c:a', 'mp2',
+    '-output_ts_offset', 3000, "$made/song.ts"), 3);
+compare('later than the pictures', ffmpeg('-i', $song, '-itsoffset', 7.3,
+    '-i', $song, '-map', '0:v', '-map', '1:a', '-c', 'copy', '-t', 44,
+    "$made/later.mkv"), 3);
+compare('a hole', ffmpeg('-i', $song, '-c:v', 'copy', '-af',
+    "aselect='lt(t,6)+gt(t,21.3)'", '-c:a', 'pcm_s16le', "$made/hole.mkv"), 3);
+compare('longer than the pictures', ffmpeg('-f', 'lavfi', '-i',
+    'testsrc=s=64x64:r=2:d=40', music(43.99), @h264, "$made/longer.mp4"), 3);
+# Which end before the end of a part, with it, and behind it.
+my %short = (10 => 0, 11.008 => 0, 11.02 => 1, 22.02 => 2);
+compare("sound of $_ s", ffmpeg(@small, source($sweep, $_), @h264,
+    '-c:a', 'flac', "$made/short$_.mkv"), $short{$_}) for sort keys %short;
+
+# ---- what cannot be joined --------------------------------------------------
+
+# No frame has the same window in both channels.
+my ($many, $one) = both('apart', ffmpeg(@small, source(
+    '0.9*lt(mod(t\,0.01)\,0.0002)|0.3*sin(2000*t)'), @h264, '-c:a', 'flac',
+    "$made/apart.mkv"));
+my $r = joined('apart', $many, $one);
+like($r->{log}, qr/sound-2\/sound\.mp4: cannot be joined/,
+    'apart: cannot be joined');
+ok(grep({ /^Encoding the sound/ } @{$r->{step}}),
+    'apart: it is encoded again');
+ok(slurp(rendition($many)) eq slurp(rendition($one)), 'apart: as in one');
+
+# ---- joining again ----------------------------------------------------------
+
+# A part that is missing is named; nothing else is done again.
+($many, $one) = both('again', $song);
+my $saved = "$made/saved";
+system('cp', '-r', "$many/segments", $saved);
+rename "$many/segments/sound-2", "$many/away" or die $!;
+$r = run($many, 'quality');
+isnt($r->{exit}, 0, 'again: a part that is missing is seen');
+like($r->{log}, qr/segment sound-2 is not there/, 'again: and named');
+rename "$many/away", "$many/segments/sound-2" or die $!;
+joined('again', $many, $one);
+my $first = slurp(rendition($many));
+
+# Killed when the sound was whole, and with half of a file.
+system('cp', '-r', $saved, "$many/segments");
+spew("$many/segments/sound.mp4", 'half');
+unlink rendition($many);
+succeeds($many, 'quality', 'again: with half of it', VMAF_METER => undef);
+ok(slurp(rendition($many)) eq $first, 'again: the same');
+
+# A part that ends within a frame, and one of another encoder.
+sub spoilt {
+	my ($why, $spoil) = @_;
+	remove_tree("$many/segments");
+	system('cp', '-r', $saved, "$many/segments");
+	my $part = "$many/segments/sound-1/sound.mp4";
+	spew($part, $spoil->(slurp($part)));
+	$r = run($many, 'quality');
+	isnt($r->{exit}, 0, "again: $why");
+	is($r->{reject}, undef, 'again: is not the fault of the video');
+	like($r->{log}, qr/sound-1\/sound\.mp4: .*$why/, 'again: and told');
+}
+spoilt('ends within a frame', sub { substr $_[0], 0, -3 });
+spoilt('another version of ffmpeg', sub { $_[0] =~ s/Sound/sound/r });
+
+done_testing;
