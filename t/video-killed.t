@@ -18,6 +18,8 @@ $text =~ s/\bintake$/intake -l 2 -a 3/m or die 'no intake';
 $rig->pipeline('video', $text)->start;
 my $ana = $rig->user('ana');
 my $video = $rig->file('t/data/car-detection.mp4');
+# As in its source: frames of 1024 samples, and one to begin with.
+my $sound = '30.165000,1415';
 
 sub send_in {
 	return $rig->post('/api/v1/jobs', as => $ana, form => [ pipeline =>
@@ -46,16 +48,15 @@ sub in_the_middle {
 	return %part;
 }
 
-# How many pictures a rendition of the result has, and how long it is.
+# How many pictures a rendition of the result has, and how long it is; and its
+# sound.
 sub length_of {
 	my ($id) = @_;
 	my ($row) = $rig->sql('SELECT path FROM artifact WHERE name = ?' .
 	    ' AND job_id = UNHEX(REPLACE(?, ?, ?))', '240p.mp4', $id, '-', '');
-	my $out = qx(ffprobe -v error -select_streams v:0 -show_entries \\
+	return join ' ', split /\n/, qx(ffprobe -v error -show_entries \\
 	    stream=nb_frames,duration -of csv=p=0 \\
 	    '@{[$rig->dir]}/storage/$row->[0]');
-	chomp $out;
-	return $out;
 }
 
 sub is_whole {
@@ -63,7 +64,8 @@ sub is_whole {
 	my $end = $rig->ended($id, as => $ana, timeout => 240);
 	is($end->{status}, 'completed', "$name: it is done")
 	    or diag($end->{error_message});
-	is(length_of($id), '30.160000,377', "$name: every picture is there");
+	is(length_of($id), "30.160000,377 $sound",
+	    "$name: every picture is there, and all of the sound");
 	my %part = parts($id);
 	is(scalar(done(%part)), scalar(keys %part), "$name: all parts are");
 	return %part;
@@ -75,6 +77,8 @@ my $id = send_in();
 my %before = in_the_middle($id);
 $rig->kill('KILL', 'millraced');
 my %after = is_whole($id, 'daemon');
+cmp_ok(scalar(grep { /^sound-\d+$/ } keys %after), '>', 5,
+    'daemon: the sound is in parts');
 is_deeply({ map { $_ => $after{$_} } done(%before) },
     { map { $_ => $before{$_} } done(%before) },
     'daemon: what was done is not done again');
