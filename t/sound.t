@@ -184,6 +184,19 @@ ok(grep({ /^Encoding the sound/ } @{$r->{step}}),
     'apart: it is encoded again');
 ok(slurp(rendition($many)) eq slurp(rendition($one)), 'apart: as in one');
 
+# Television changes from two channels to six.
+spew("$made/change.ts", slurp(ffmpeg('-i', $song, '-t', 25, '-c:v', 'copy',
+    '-c:a', 'ac3', '-ac', 2, "$made/two.ts")), slurp(ffmpeg('-ss', 25, '-i',
+    $song, '-c:v', 'copy', '-c:a', 'ac3', '-ac', 6, '-output_ts_offset', 25,
+    "$made/six.ts")));
+($many, $one) = both('a change', ffmpeg('-i', "$made/change.ts", '-c', 'copy',
+    "$made/change.mkv"));
+$r = joined('a change', $many, $one);
+like($r->{log}, qr/sound-\d\/sound\.mp4: cannot be joined/,
+    'a change: cannot be joined');
+ok(slurp(rendition($many)) eq slurp(rendition($one)),
+    'a change: as in one');
+
 # ---- joining again ----------------------------------------------------------
 
 # A part that is missing is named; nothing else is done again.

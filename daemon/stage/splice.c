@@ -48,6 +48,7 @@ struct part {
 	struct frame		*frames;
 	unsigned int		 samples;	/* in the last */
 	size_t			 n;
+	bool			 astray;	/* not numbered one by one */
 };
 
 /* What was joined. */
@@ -94,8 +95,8 @@ find(const struct part *p, size_t at, size_t end, const char *name)
 	return 0;
 }
 
-/* The number of the frame that the "moof" at AT, up to END, is about. */
-static unsigned long
+/* The number of the frame that the "moof" at AT is about; -1: it has none. */
+static long
 frame_number(struct part *p, size_t at, size_t end)
 {
 	size_t		 traf, tfdt = 0, tfhd = 0;
@@ -115,7 +116,7 @@ frame_number(struct part *p, size_t at, size_t end)
 		time = (uint64_t)number(p->map + tfdt + 12) << 32 |
 		    number(p->map + tfdt + 16);
 	if (time < ZERO || (time - ZERO) % SOUND_FRAME != 0)
-		fatalx("%s: has a frame at a time that is none", p->path);
+		return -1;
 	return (time - ZERO) / SOUND_FRAME;
 }
 
@@ -124,18 +125,14 @@ static size_t
 add_frame(struct part *p, size_t at)
 {
 	size_t		 moof = box(p, at, p->size), mdat = 0;
-	unsigned long	 i;
+	long		 i;
 
 	if (moof != 0 && is_called(p, at, "moof"))
 		mdat = box(p, at + moof, p->size);
 	if (mdat == 0 || !is_called(p, at + moof, "mdat"))
 		fatalx("%s: ends within a frame", p->path);
 	i = frame_number(p, at, at + moof);
-	if (p->n == 0)
-		p->first = i;
-	if (i != p->first + p->n)
-		fatalx("%s: has frame %lu after %lu", p->path, i,
-		    p->first + p->n - 1);
+	p->astray |= i != (long)(p->first + p->n);
 	if (p->n % 1024 == 0)
 		p->frames = xreallocarray(p->frames, p->n + 1024,
 		    sizeof(*p->frames));
@@ -153,7 +150,7 @@ open_part(struct part *p, const struct media *m, unsigned int i)
 	int		 fd;
 
 	*p = (struct part){ .path = segment_path(sound_name(m, i),
-	    SEGMENT_SOUND ".mp4") };
+	    SEGMENT_SOUND ".mp4"), .first = sound_part(m, i).begin };
 	if ((fd = open(p->path, O_RDONLY | O_CLOEXEC)) == -1 ||
 	    fstat(fd, &st) == -1)
 		fatal("%s", p->path);
@@ -169,8 +166,6 @@ open_part(struct part *p, const struct media *m, unsigned int i)
 		p->header = p->size;
 	for (at = p->header; at < p->size; )
 		at = add_frame(p, at);
-	if (p->n > 0 && p->first != sound_part(m, i).begin)
-		fatalx("%s: begins with frame %lu", p->path, p->first);
 }
 
 static void
@@ -222,12 +217,10 @@ change(const struct part *a, const struct part *b,
 {
 	unsigned long	 least = plan->begin, i;
 
-	if (end_of(a) < plan->first)
-		fatalx("%s: does not follow what is before it", b->path);
 	/* From the beginning of the sound on, both are as one. */
 	least += plan->begin > 0 ? SOUND_SETTLED : 1;
 	for (i = plan->first; i >= least && i > a->first; i--)
-		if (i < end_of(b) && window(a, i - 1) != -1 &&
+		if (i <= end_of(a) && i < end_of(b) && window(a, i - 1) != -1 &&
 		    window(a, i - 1) == window(b, i - 1))
 			return i;
 	return 0;
@@ -266,42 +259,46 @@ check_header(const struct part *first, const struct part *p)
  * Write the frames of all parts.  One that ends no later than the one before
  * has nothing to add: there the sound is at its end, and the one before has
  * all of it.
+ *
+ * One goes astray where the number of channels changes: ffmpeg then begins to
+ * count its samples anew.
  */
 static bool
 write_frames(const struct media *m, int fd, struct joined *j)
 {
 	struct part		 a, b;
 	struct sound_part	 plan;
-	unsigned long		 from = 0, next = 0;
+	unsigned long		 from = 0, next;
 	unsigned int		 i;
+	bool			 ok;
 
 	open_part(&a, m, 0);
 	append(fd, FRAMES, a.map, a.header);
-	for (i = 1; a.n > 0 && i < m->sound_parts; i++) {
+	ok = a.n > 0 && !a.astray;
+	for (i = 1; ok && i < m->sound_parts; i++) {
 		open_part(&b, m, i);
-		if (b.n == 0 || end_of(&b) <= end_of(&a)) {
+		if (!b.astray && (b.n == 0 || end_of(&b) <= end_of(&a))) {
 			close_part(&b);
 			continue;
 		}
 		check_header(&a, &b);
 		plan = sound_part(m, i);
-		if ((next = change(&a, &b, &plan)) <= from) {
-			log_info("%s: cannot be joined", b.path);
-			close_part(&b);
-			close_part(&a);
-			return false;
+		next = b.astray ? 0 : change(&a, &b, &plan);
+		if ((ok = next > from)) {
+			log_info("%s: joined at frame %lu", b.path, next);
+			append_frames(fd, FRAMES, &a, from, next);
+			from = next;
 		}
-		log_info("%s: joined at frame %lu", b.path, next);
-		append_frames(fd, FRAMES, &a, from, next);
 		close_part(&a);
 		a = b;
-		from = next;
 	}
-	if (a.n > 0)
+	if (ok)
 		append_frames(fd, FRAMES, &a, from, end_of(&a));
+	else
+		log_info("%s: cannot be joined", a.path);
 	*j = (struct joined){ .frames = end_of(&a), .samples = a.samples };
 	close_part(&a);
-	return j->frames > 0;
+	return ok;
 }
 
 /* Make a usual file of FRAMES, in the directory DIR. */
