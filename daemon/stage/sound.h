@@ -57,7 +57,8 @@ int			 sound_parse(const struct media *, const char *,
 			    unsigned int *i);
 
 /*
- * sound_command	What encodes all of it, to sound.mp4 in the directory DIR; may
+ * sound_command
+ *		What encodes all of it, to sound.mp4 in the directory DIR; may
  *		stand still for SILENCE_S seconds.
  * sound_part_command
  *		The same for part I, as of segment.h and with a fragment for
