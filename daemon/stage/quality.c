@@ -2,8 +2,10 @@
  * Third stage for a video: join what was made, and see how much was lost.
  *
  * Every rendition is scaled up to the size of the largest one and compared,
- * picture by picture, with the source at that size.  Three children work on
- * each, and as many renditions at a time as there are cores:
+ * picture by picture, with the source at that size.  That is done in pieces,
+ * each of which is kept when it is measured: another run, after a kill, does
+ * those that are missing.  Three children work on each, and as many pieces at
+ * a time as there are cores:
  *
  *	ffmpeg: decode and scale the rendition --.
  *	                                          >--> meter: compare
@@ -24,6 +26,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
@@ -32,11 +35,13 @@
 #include "join.h"
 #include "log.h"
 #include "media.h"
+#include "quality_piece.h"
 #include "source.h"
+#include "spans.h"
 #include "stage.h"
 
 #define REPORT		"quality.json"
-#define DIR		"quality"	/* logs of the meters */
+#define DIR		"quality"	/* logs of the meters, and pieces */
 #define MODEL		"vmaf_v0.6.1"
 #define METER		"vmaf-meter"	/* beside this program */
 
@@ -61,6 +66,26 @@
 #define MANY		3000
 #define BLOCK		10
 
+/*
+ * VMAF judges a picture by those beside it.  The first one of a piece is shown
+ * to it three times more, so that the every fifth that it looks at is the third
+ * and the eighth of each block, whose neighbours are in the same block; and
+ * what it says of the very first is left out.  So a score does not depend on
+ * where pieces begin.
+ */
+#define LEAD		3
+
+/*
+ * A piece is this much work.  What a core of a small server takes for a million
+ * pixels of one picture, in seconds: to compare them, and to decode and scale.
+ */
+#define PIECE_S		10
+#define COMPARE_S	0.030
+#define DECODE_S	0.005
+
+/* So many pictures a decoder may still hold back at the end of a source. */
+#define HELD_BACK	5
+
 /* PSNR of two equal pictures is infinite, which no mean survives. */
 #define PSNR_MOST	100.0
 
@@ -69,16 +94,22 @@ static const char *const verdicts[] = {
 	[PASS] = "pass", [WARN] = "warn", [FAIL] = "fail"
 };
 
-/* One rendition, and what came of comparing it. */
+/* One piece of a rendition, and what came of comparing it. */
 struct comparison {
 	const struct rendition	*r;
+	struct piece		 piece;
+	unsigned long		 frames;	/* of it, that are compared */
 	struct ffmpeg		*made, *source, *meter;
 	unsigned int		 running;	/* of these three */
 	bool			 started, ended;
-	double			*scores;	/* of pictures; n of them */
-	size_t			 n;
+	struct scores		 scores;
+};
+
+/* What came of all of a rendition. */
+struct rating {
 	double			 mean, p5, min;
 	double			 psnr;		/* mean; 0: not measured */
+	size_t			 n;		/* pictures */
 	enum verdict		 verdict;
 };
 
@@ -86,14 +117,18 @@ struct work {
 	struct media		 media;
 	const struct metric	*metric;
 	char			*program;	/* the meter */
+	unsigned long		 length;	/* of a piece, pictures */
 	unsigned int		 every;		/* so many-th picture */
+	unsigned int		 lead;		/* LEAD, or 0 if every one */
 	unsigned int		 blocks;	/* and so many-th block */
-	double			 frames;	/* that each meter gets */
+	double			 frames;	/* of a rendition, compared */
 	char			 tool[64];	/* as it names itself */
 	char			*warning;	/* or NULL */
 	double			 base;		/* percent when it began */
 	double			 said;		/* pictures, to the daemon */
-	struct comparison	 all[MEDIA_RENDITIONS];
+	struct comparison	*all;		/* pieces of all renditions */
+	size_t			 n, each;	/* and of each one */
+	struct rating		 ratings[MEDIA_RENDITIONS];
 };
 
 /* Something that can be measured, and how. */
@@ -102,7 +137,7 @@ struct metric {
 	const char	*title;		/* for people */
 	int		 digits;	/* that mean something */
 	void		(*add)(const struct work *, struct comparison *);
-	int		(*read)(struct work *, struct comparison *);
+	int		(*read)(const struct work *, struct comparison *);
 	double		 pass, warn;	/* least mean of the largest one */
 	double		 less_pass, less_warn;	/* of smaller ones, which lose
 						   detail by design */
@@ -110,48 +145,60 @@ struct metric {
 
 /* ---- VMAF --------------------------------------------------------------- */
 
+/* A file of the meter, for this piece.  One static buffer. */
+static const char *
+log_path(const struct comparison *c, const char *suffix)
+{
+	static char	 path[96];
+
+	snprintf(path, sizeof(path), "%s/%s-%lu.%s", DIR, c->r->name,
+	    c->piece.first, suffix);
+	return path;
+}
+
 static void
 vmaf_add(const struct work *w, struct comparison *c)
 {
 	ffmpeg_addf(c->meter, "[0:v][1:v]libvmaf=model_path=%s/%s.pkl:"
-	    "log_path=%s/%s.json:log_fmt=json:n_subsample=%u:n_threads=1:"
-	    "shortest=1", DIR, MODEL, DIR, c->r->name, w->every);
+	    "log_path=%s:log_fmt=json:n_subsample=%u:n_threads=1:"
+	    "shortest=1", DIR, MODEL, log_path(c, "log"), w->every);
 }
 
+/* Frames of the log say which they are: those of the lead do not count. */
 static int
-vmaf_take(struct json_object *log, struct work *w, struct comparison *c)
+vmaf_take(struct json_object *log, const struct work *w, struct scores *s)
 {
-	struct json_object	*frames, *metrics, *score, *version;
-	size_t			 i, len;
+	struct json_object	*frames, *f, *number, *metrics, *score;
+	struct json_object	*version;
+	size_t			 i;
 
 	if (!json_object_object_get_ex(log, "frames", &frames) ||
 	    !json_object_is_type(frames, json_type_array))
 		return -1;
-	len = json_object_array_length(frames);
-	c->scores = xcalloc(len + 1, sizeof(*c->scores));
-	for (i = 0; i < len; i++)
-		if (json_object_object_get_ex(json_object_array_get_idx(frames,
-		    i), "metrics", &metrics) &&
+	for (i = 0; i < json_object_array_length(frames); i++) {
+		f = json_object_array_get_idx(frames, i);
+		if (json_object_object_get_ex(f, "frameNum", &number) &&
+		    json_object_get_int64(number) >= w->lead &&
+		    json_object_object_get_ex(f, "metrics", &metrics) &&
 		    json_object_object_get_ex(metrics, "vmaf", &score))
-			c->scores[c->n++] = json_object_get_double(score);
+			scores_add(s, json_object_get_double(score));
+	}
 	if (json_object_object_get_ex(log, "version", &version))
-		snprintf(w->tool, sizeof(w->tool), "libvmaf %s",
+		snprintf(s->tool, sizeof(s->tool), "libvmaf %s",
 		    json_object_get_string(version));
 	return 0;
 }
 
 static int
-vmaf_read(struct work *w, struct comparison *c)
+vmaf_read(const struct work *w, struct comparison *c)
 {
 	struct json_object	*log;
-	char			*path;
 	int			 result;
 
-	xasprintf(&path, "%s/%s.json", DIR, c->r->name);
-	log = json_object_from_file(path);
-	result = vmaf_take(log, w, c);
+	log = json_object_from_file(log_path(c, "log"));
+	result = vmaf_take(log, w, &c->scores);
 	json_object_put(log);
-	free(path);
+	unlink(log_path(c, "log"));
 	return result;
 }
 
@@ -160,65 +207,52 @@ vmaf_read(struct work *w, struct comparison *c)
 static void
 ssim_add(const struct work *w, struct comparison *c)
 {
+	char	*path = xstrdup(log_path(c, "ssim"));
+
 	(void)w;
 	ffmpeg_addf(c->meter, "[1:v]split[a][b];"
-	    "[0:v][a]ssim=stats_file=%s/%s.ssim:shortest=1[c];"
-	    "[c][b]psnr=stats_file=%s/%s.psnr:shortest=1",
-	    DIR, c->r->name, DIR, c->r->name);
+	    "[0:v][a]ssim=stats_file=%s:shortest=1[c];"
+	    "[c][b]psnr=stats_file=%s:shortest=1", path,
+	    log_path(c, "psnr"));
+	free(path);
 }
 
 /*
- * Hand the number behind KEY in each line of DIR/NAME.SUFFIX to FN.  How many
- * there were, or -1.
+ * Hand the number behind KEY in each line of the file to FN, but for those of
+ * the lead.  How many there were, or -1.
  */
 static int
-each_number(struct comparison *c, const char *suffix, const char *key,
-    void (*fn)(struct comparison *, double))
+each_number(const struct work *w, struct comparison *c, const char *suffix,
+    const char *key, void (*fn)(struct scores *, double))
 {
-	char		*path, line[512];
+	char		 line[512];
 	const char	*found;
 	FILE		*in;
-	int		 n = 0;
+	unsigned int	 n = 0;
 
-	xasprintf(&path, "%s/%s.%s", DIR, c->r->name, suffix);
-	in = fopen(path, "re");
-	free(path);
-	if (in == NULL)
+	if ((in = fopen(log_path(c, suffix), "re")) == NULL)
 		return -1;
 	while (fgets(line, sizeof(line), in) != NULL)
-		if ((found = strstr(line, key)) != NULL) {
-			fn(c, strtod(found + strlen(key), NULL));
-			n++;
-		}
+		if ((found = strstr(line, key)) != NULL && n++ >= w->lead)
+			fn(&c->scores, strtod(found + strlen(key), NULL));
 	fclose(in);
+	unlink(log_path(c, suffix));
 	return n;
 }
 
 static void
-add_score(struct comparison *c, double score)
+add_psnr(struct scores *s, double decibel)
 {
-	if (c->n % 1024 == 0)
-		c->scores = xreallocarray(c->scores, c->n + 1024,
-		    sizeof(*c->scores));
-	c->scores[c->n++] = score;
-}
-
-static void
-add_psnr(struct comparison *c, double decibel)
-{
-	c->psnr += fmin(decibel, PSNR_MOST);
+	s->psnr += fmin(decibel, PSNR_MOST);
 }
 
 static int
-ssim_read(struct work *w, struct comparison *c)
+ssim_read(const struct work *w, struct comparison *c)
 {
-	int	 n;
-
-	if (each_number(c, "ssim", " All:", add_score) == -1 ||
-	    (n = each_number(c, "psnr", " psnr_avg:", add_psnr)) < 1)
+	if (each_number(w, c, "ssim", " All:", scores_add) == -1 ||
+	    each_number(w, c, "psnr", " psnr_avg:", add_psnr) < 1)
 		return -1;
-	c->psnr /= n;
-	strlcpy(w->tool, "ffmpeg", sizeof(w->tool));
+	strlcpy(c->scores.tool, "ffmpeg", sizeof(c->scores.tool));
 	return 0;
 }
 
@@ -243,42 +277,74 @@ connect_them(struct ffmpeg *from, struct ffmpeg *to)
 	ffmpeg_pipe(to, fds[0]);
 }
 
-/* The end of a command that decodes: into raw pictures of the common size. */
+/*
+ * The end of a command that decodes: into raw pictures of the common size.
+ * Behind GRAPH the time of a picture is its number.
+ */
 static void
-add_pictures(struct ffmpeg *f, const char *graph, const struct work *w)
+add_pictures(struct ffmpeg *f, const char *graph, const struct work *w,
+    const struct comparison *c)
 {
 	const struct rendition	*largest = &w->media.renditions[0];
+	const struct piece	*p = &c->piece;
+	char			*end = NULL;
 
+	if (!p->last)
+		xasprintf(&end, ":end_pts=%lu", p->end);
 	ffmpeg_add(f, "-filter_complex", NULL);
-	ffmpeg_addf(f, "%sselect='lt(mod(n,%u),%u)',"
-	    "scale=%u:%u:flags=bicubic,format=yuv420p[v]", graph,
-	    w->blocks * BLOCK, BLOCK, largest->width, largest->height);
+	ffmpeg_addf(f, "%strim=start_pts=%lu%s,select='lt(mod(n,%u),%u)',"
+	    "scale=%u:%u:flags=bicubic,format=yuv420p,"
+	    "tpad=start=%u:start_mode=clone[v]", graph, p->first,
+	    end != NULL ? end : "", w->blocks * BLOCK, BLOCK, largest->width,
+	    largest->height, w->lead);
 	ffmpeg_add(f, "-map", "[v]", "-vsync", "passthrough", "-f", "rawvideo",
 	    "-", NULL);
+	free(end);
 }
 
 static struct ffmpeg *
-decode_source(const struct work *w)
+decode_source(const struct work *w, const struct comparison *c)
 {
-	struct ffmpeg	*f = ffmpeg_new("ffmpeg");
-	char		*common = media_filter(&w->media), *graph;
+	const struct media	*m = &w->media;
+	struct ffmpeg		*f = ffmpeg_new("ffmpeg");
+	bool			 within = c->piece.seek > 0;
+	char			*common, *graph;
 
-	xasprintf(&graph, "[0:%u]%s,", w->media.video, common);
-	source_open(f, &w->media);
-	add_pictures(f, graph, w);
-	source_clock(f, &w->media, w->media.audio, 0);
+	common = within ? media_filter_within(m) : media_filter(m);
+	xasprintf(&graph, "[0:%u]%s,", within ? source_part_video(m) :
+	    m->video, common);
+	if (within)
+		source_seek(f, m, c->piece.seek);
+	else
+		source_open(f, m);
+	add_pictures(f, graph, w, c);
+	if (!within)
+		source_clock(f, m, m->audio, 0);
 	free(common);
 	free(graph);
 	return f;
 }
 
+/*
+ * A rendition is our own: it has a keyframe every two seconds, and an index.
+ * ffmpeg begins with the one before, and half a picture early.
+ */
 static struct ffmpeg *
-decode_made(const struct work *w, const struct rendition *r)
+decode_made(const struct work *w, const struct comparison *c)
 {
-	struct ffmpeg	*f = ffmpeg_new("ffmpeg");
+	const struct media	*m = &w->media;
+	struct ffmpeg		*f = ffmpeg_new("ffmpeg");
+	char			*graph;
 
-	ffmpeg_add(f, "-i", media_file(r), NULL);
-	add_pictures(f, "[0:v]", w);
+	if (c->piece.first > 0) {
+		ffmpeg_add(f, "-copyts", "-ss", NULL);
+		ffmpeg_addf(f, "%.6f", (c->piece.first - 0.5) * m->fps_den /
+		    m->fps_num);
+	}
+	ffmpeg_add(f, "-i", media_file(c->r), NULL);
+	xasprintf(&graph, "[0:v]settb=%u/%u,", m->fps_den, m->fps_num);
+	add_pictures(f, graph, w, c);
+	free(graph);
 	return f;
 }
 
@@ -296,8 +362,8 @@ begin(const struct work *w, struct comparison *c)
 {
 	size_t	 i;
 
-	c->made = decode_made(w, c->r);
-	c->source = decode_source(w);
+	c->made = decode_made(w, c);
+	c->source = decode_source(w, c);
 	c->meter = ffmpeg_new(w->program);
 	/* Without times, pictures pair up by their number. */
 	for (i = 0; i < FFMPEG_PIPES; i++) {
@@ -317,43 +383,6 @@ begin(const struct work *w, struct comparison *c)
 	start(c->made, c);
 	start(c->source, c);
 	c->started = true;
-}
-
-static int
-by_size(const void *a, const void *b)
-{
-	double	 x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static enum verdict
-judge(const struct work *w, const struct comparison *c)
-{
-	const struct metric	*k = w->metric;
-	bool			 largest = c->r == &w->media.renditions[0];
-
-	if (c->mean >= (largest ? k->pass : k->less_pass))
-		return PASS;
-	return c->mean >= (largest ? k->warn : k->less_warn) ? WARN : FAIL;
-}
-
-/* All three have ended: 0, or -1 when there is no result. */
-static int
-finish(struct work *w, struct comparison *c)
-{
-	size_t	 i;
-
-	c->ended = true;
-	if (!ffmpeg_ok(c->meter) || w->metric->read(w, c) == -1 || c->n == 0)
-		return -1;
-	qsort(c->scores, c->n, sizeof(*c->scores), by_size);
-	for (i = 0; i < c->n; i++)
-		c->mean += c->scores[i] / c->n;
-	c->min = c->scores[0];
-	c->p5 = c->scores[c->n / 20];
-	c->verdict = judge(w, c);
-	return 0;
 }
 
 /*
@@ -379,8 +408,102 @@ forget(struct comparison *c)
 	ffmpeg_free(c->made);
 	ffmpeg_free(c->source);
 	ffmpeg_free(c->meter);
-	free(c->scores);
-	*c = (struct comparison){ .r = c->r };
+	scores_free(&c->scores);
+	c->made = c->source = c->meter = NULL;
+	c->started = c->ended = false;
+}
+
+/*
+ * Whether the source has not shown all pictures of the piece, because it was
+ * begun within; ffmpeg does not find each place in each file.
+ */
+static bool
+is_astray(const struct work *w, const struct comparison *c)
+{
+	const struct ffmpeg	*f = c->source;
+	unsigned long		 n = w->lead + c->frames;
+
+	if (c->piece.seek == 0 || WIFSIGNALED(f->status))
+		return false;
+	if (!ffmpeg_ok(f))
+		return culprit(c) == f;
+	return c->piece.last ? f->progress.frames + HELD_BACK < n :
+	    f->progress.frames != n;
+}
+
+/* ---- pieces ------------------------------------------------------------- */
+
+/* What is compared here: a rendition that is made anew has other scores. */
+static char *
+what_is(const struct work *w, const struct comparison *c)
+{
+	const struct rendition	*largest = &w->media.renditions[0];
+	struct stat		 st;
+	char			*text;
+
+	if (stat(media_file(c->r), &st) == -1)
+		fatal("%s", media_file(c->r));
+	xasprintf(&text, "%s of %s, %llu bytes of %lld.%09ld, at %ux%u, every "
+	    "%u of block %u", w->metric->name, media_file(c->r),
+	    (unsigned long long)st.st_size, (long long)st.st_mtim.tv_sec,
+	    st.st_mtim.tv_nsec, largest->width, largest->height, w->every,
+	    w->blocks);
+	return text;
+}
+
+/* Where it is kept.  To be freed. */
+static char *
+place_of(const struct work *w, const struct comparison *c)
+{
+	char	*path;
+
+	xasprintf(&path, "%s/%s-%lu-%lu.%s.json", DIR, c->r->name,
+	    c->piece.first, c->piece.end, w->metric->name);
+	return path;
+}
+
+static void
+keep(const struct work *w, const struct comparison *c)
+{
+	char	*path = place_of(w, c), *what = what_is(w, c);
+
+	scores_save(&c->scores, path, what);
+	free(path);
+	free(what);
+}
+
+/* Take what an earlier run has kept.  How many are missing. */
+static size_t
+take_kept(struct work *w)
+{
+	struct comparison	*c;
+	char			*path, *what;
+	size_t			 missing = 0;
+
+	for (c = w->all; c < w->all + w->n; c++) {
+		path = place_of(w, c);
+		what = what_is(w, c);
+		c->ended = scores_load(&c->scores, path, what) == 0;
+		missing += !c->ended;
+		free(path);
+		free(what);
+	}
+	if (missing < w->n)
+		log_info("%zu of %zu pieces were measured before",
+		    w->n - missing, w->n);
+	return missing;
+}
+
+/* All three have ended: 0, or -1 when there is no result. */
+static int
+finish(const struct work *w, struct comparison *c)
+{
+	c->ended = true;
+	if (!ffmpeg_ok(c->meter) || w->metric->read(w, c) == -1 ||
+	    c->scores.n == 0)
+		return -1;
+	keep(w, c);
+	return 0;
 }
 
 /* ---- all of them -------------------------------------------------------- */
@@ -401,15 +524,14 @@ at_a_time(void)
 static void
 say_progress(struct work *w)
 {
-	double	 all = w->frames * w->media.n, done = 0;
-	size_t	 i;
+	double				 all = w->frames * w->media.n, done = 0;
+	const struct comparison		*c;
 
-	for (i = 0; i < w->media.n; i++)
-		if (w->all[i].ended)
-			done += w->frames;
-		else if (w->all[i].started)
-			done += fmin(w->all[i].meter->progress.frames,
-			    w->frames);
+	for (c = w->all; c < w->all + w->n; c++)
+		if (c->ended)
+			done += c->frames;
+		else if (c->started)
+			done += fmin(c->meter->progress.frames, c->frames);
 	if (done <= w->said)
 		return;
 	w->said = done;
@@ -418,18 +540,30 @@ say_progress(struct work *w)
 	    done, all);
 }
 
-/* Compare all renditions.  NULL, or the first that could not be. */
+/* The next that has not begun, or NULL. */
+static struct comparison *
+next(struct work *w)
+{
+	struct comparison	*c;
+
+	for (c = w->all; c < w->all + w->n; c++)
+		if (!c->started && !c->ended)
+			return c;
+	return NULL;
+}
+
+/* Compare what is missing.  NULL, or the first that could not be. */
 static struct comparison *
 compare(struct work *w)
 {
 	struct comparison	*c, *broken = NULL;
 	struct ffmpeg		*f;
-	size_t			 begun = 0, running = 0, most = at_a_time();
+	size_t			 running = 0, most = at_a_time();
 
 	for (;;) {
-		while (running < most && begun < w->media.n &&
-		    broken == NULL) {
-			begin(w, &w->all[begun++]);
+		while (running < most && broken == NULL &&
+		    (c = next(w)) != NULL) {
+			begin(w, c);
 			running++;
 		}
 		if (running == 0)
@@ -442,9 +576,58 @@ compare(struct work *w)
 		if (--c->running > 0)
 			continue;
 		running--;
-		if (finish(w, c) == -1 && broken == NULL)
+		if (is_astray(w, c)) {
+			log_warnx("%lu of %lu pictures from %.3f s on; "
+			    "decoding again from the beginning",
+			    (unsigned long)c->source->progress.frames,
+			    w->lead + c->frames, c->piece.seek);
+			forget(c);
+			c->piece.seek = 0;
+		} else if (finish(w, c) == -1 && broken == NULL)
 			broken = c;
 	}
+}
+
+/* ---- all of a rendition ------------------------------------------------- */
+
+static int
+by_size(const void *a, const void *b)
+{
+	double	 x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static enum verdict
+judge(const struct work *w, const struct rating *t)
+{
+	const struct metric	*k = w->metric;
+	bool			 largest = t == &w->ratings[0];
+
+	if (t->mean >= (largest ? k->pass : k->less_pass))
+		return PASS;
+	return t->mean >= (largest ? k->warn : k->less_warn) ? WARN : FAIL;
+}
+
+/* Sorted first: a sum depends on its order, which pieces shall not show in. */
+static void
+rate(struct work *w, struct rating *t, const struct comparison *pieces)
+{
+	struct scores	 s = { .n = 0 };
+	size_t		 i;
+
+	for (i = 0; i < w->each; i++)
+		scores_join(&s, &pieces[i].scores);
+	qsort(s.of, s.n, sizeof(*s.of), by_size);
+	for (i = 0; i < s.n; i++)
+		t->mean += s.of[i] / s.n;
+	t->n = s.n;
+	t->min = s.of[0];
+	t->p5 = s.of[s.n / 20];
+	t->psnr = s.psnr / s.n;
+	t->verdict = judge(w, t);
+	strlcpy(w->tool, s.tool, sizeof(w->tool));
+	scores_free(&s);
 }
 
 /* ---- the meter ---------------------------------------------------------- */
@@ -522,15 +705,13 @@ static void
 fall_back(struct work *w, const struct comparison *broken)
 {
 	const struct ffmpeg	*f = culprit(broken);
-	size_t			 i, ended = 0;
+	struct comparison	*c;
 
 	warn(w, ffmpeg_ok(f) ? "the meter's log cannot be read" :
 	    ffmpeg_why(f));
-	for (i = 0; i < w->media.n; i++) {
-		ended += w->all[i].ended;
-		forget(&w->all[i]);
-	}
-	w->base = JOINED + 64.0 * ended / w->media.n;
+	for (c = w->all; c < w->all + w->n; c++)
+		forget(c);
+	w->base += (99 - w->base) * w->said / (w->frames * w->media.n);
 	w->said = 0;
 	use_ssim(w);
 }
@@ -544,19 +725,21 @@ score(const struct work *w, double value)
 }
 
 static struct json_object *
-rendition_json(const struct work *w, const struct comparison *c)
+rendition_json(const struct work *w, size_t i)
 {
+	const struct rating	*t = &w->ratings[i];
 	struct json_object	*o = json_object_new_object();
 
-	json_object_object_add(o, "name", json_object_new_string(c->r->name));
-	json_object_object_add(o, "mean", score(w, c->mean));
-	json_object_object_add(o, "p5", score(w, c->p5));
-	json_object_object_add(o, "min", score(w, c->min));
-	if (c->psnr > 0)
-		json_object_object_add(o, "psnr", stage_number(c->psnr, 2));
-	json_object_object_add(o, "compared", json_object_new_int64(c->n));
+	json_object_object_add(o, "name",
+	    json_object_new_string(w->media.renditions[i].name));
+	json_object_object_add(o, "mean", score(w, t->mean));
+	json_object_object_add(o, "p5", score(w, t->p5));
+	json_object_object_add(o, "min", score(w, t->min));
+	if (t->psnr > 0)
+		json_object_object_add(o, "psnr", stage_number(t->psnr, 2));
+	json_object_object_add(o, "compared", json_object_new_int64(t->n));
 	json_object_object_add(o, "verdict",
-	    json_object_new_string(verdicts[c->verdict]));
+	    json_object_new_string(verdicts[t->verdict]));
 	return o;
 }
 
@@ -569,9 +752,9 @@ report(const struct work *w)
 	size_t			 i;
 
 	for (i = 0; i < w->media.n; i++) {
-		json_object_array_add(list, rendition_json(w, &w->all[i]));
-		if (w->all[i].verdict > worst)
-			worst = w->all[i].verdict;
+		json_object_array_add(list, rendition_json(w, i));
+		if (w->ratings[i].verdict > worst)
+			worst = w->ratings[i].verdict;
 	}
 	json_object_object_add(o, "metric",
 	    json_object_new_string(w->metric->name));
@@ -602,47 +785,161 @@ say_scores(const struct work *w)
 	for (i = 0; i < w->media.n; i++)
 		len += snprintf(text + len, sizeof(text) - len,
 		    "%s%.*f at %s", i > 0 ? ", " : "", w->metric->digits,
-		    w->all[i].mean, w->all[i].r->name);
+		    w->ratings[i].mean, w->media.renditions[i].name);
 	stage_progress(100, "%s %s", w->metric->title, text);
+}
+
+/* ---- what there is to do ------------------------------------------------ */
+
+/* How many pictures a rendition really has; 0: nobody knows. */
+static unsigned long
+count_pictures(const struct media *m)
+{
+	struct ffmpeg	*f = ffprobe_new();
+	const char	*key = "\"nb_frames\": \"", *found = NULL;
+	unsigned long	 n;
+
+	ffmpeg_add(f, "-select_streams", "v:0", "-show_entries",
+	    "stream=nb_frames", media_file(&m->renditions[0]), NULL);
+	f->silence_s = SILENCE_S;
+	if (ffmpeg_run(f) && f->output != NULL)
+		found = strstr(f->output, key);
+	n = found != NULL ? strtoul(found + strlen(key), NULL, 10) : 0;
+	ffmpeg_free(f);
+	return n;
+}
+
+/* How many pictures are PIECE_S of work for one core. */
+static unsigned long
+piece_length(const struct work *w)
+{
+	const struct media	*m = &w->media;
+	const struct rendition	*largest = &m->renditions[0];
+	double			 common, source, each;
+
+	common = largest->width * largest->height / 1e6;
+	source = m->width * m->height / 1e6;
+	each = common * COMPARE_S / w->blocks +
+	    (source + common) * DECODE_S;
+	return ceil(PIECE_S / each);
+}
+
+/* How many pictures of a piece are compared. */
+static unsigned long
+compared(const struct work *w, const struct piece *p)
+{
+	unsigned long	 n = p->end - p->first, step = w->blocks * BLOCK;
+	unsigned long	 rest = n % step;
+
+	return n / step * BLOCK + (rest < BLOCK ? rest : BLOCK);
+}
+
+static void
+plan(struct work *w, unsigned long frames)
+{
+	struct span		*spans;
+	struct piece		*pieces;
+	struct comparison	*c;
+	size_t			 n = spans_load(&spans), i, k;
+
+	w->each = pieces_plan(spans, n, frames, w->blocks * BLOCK, w->length,
+	    &pieces);
+	w->n = w->each * w->media.n;
+	w->all = c = xcalloc(w->n, sizeof(*w->all));
+	for (i = 0; i < w->media.n; i++)
+		for (k = 0; k < w->each; k++, c++) {
+			c->r = &w->media.renditions[i];
+			c->piece = pieces[k];
+			c->frames = compared(w, &pieces[k]);
+			w->frames += (double)c->frames / w->media.n;
+		}
+	free(pieces);
+	free(spans);
 }
 
 static void
 prepare(struct work *w)
 {
-	size_t	 i;
+	unsigned long	 frames = count_pictures(&w->media);
 
-	media_load(&w->media);
-	for (i = 0; i < w->media.n; i++)
-		w->all[i].r = &w->media.renditions[i];
-	w->frames = media_frames(&w->media);
-	w->every = w->frames < FEW ? 1 : EVERY;
-	w->blocks = ceil(w->frames / MANY);
-	w->frames /= w->blocks;
+	if (frames == 0)
+		frames = ceil(media_frames(&w->media));
+	w->every = frames < FEW ? 1 : EVERY;
+	w->lead = w->every == 1 ? 0 : LEAD;
+	w->blocks = (frames + MANY - 1) / MANY;
+	if (w->length == 0)
+		w->length = piece_length(w);
+	plan(w, frames);
 	if (mkdir(DIR, 0750) == -1 && errno != EEXIST)
 		stage_failed_write(DIR);
+}
+
+/*
+ * The copy that parts are decoded from has gone with the parts.  Without one
+ * all pieces begin at the beginning of the file.
+ */
+static void
+copy_source(struct work *w)
+{
+	struct pictures		 pictures = { .n = 0 };
+	struct comparison	*c;
+
+	if (!w->media.copied || w->each == 1 || source_has_copy() ||
+	    source_copy(&w->media, &pictures)) {
+		pictures_free(&pictures);
+		return;
+	}
+	for (c = w->all; c < w->all + w->n; c++)
+		c->piece.seek = 0;
+}
+
+/* All of it, but for what was kept.  As compare. */
+static struct comparison *
+measure(struct work *w)
+{
+	if (take_kept(w) == 0)
+		return NULL;
+	copy_source(w);
+	return compare(w);
+}
+
+static void
+usage(void)
+{
+	fprintf(stderr, "usage: quality [-l pictures]\n");
+	exit(1);
 }
 
 int
 main(int argc, char *argv[])
 {
-	struct work		 w = { .metric = NULL };
+	struct work		 w = { .base = JOINED };
 	struct comparison	*broken;
 	struct json_object	*o;
+	size_t			 i;
+	int			 c;
+
+	while ((c = getopt(argc, argv, "l:")) != -1)
+		if (c != 'l' || (w.length = strtoul(optarg, NULL, 10)) == 0)
+			usage();
 
 	stage_init("quality");
-	prepare(&w);
+	media_load(&w.media);
 	join_segments(&w.media);
-	w.base = JOINED;
+	prepare(&w);
 	choose_meter(&w, argc > 0 ? dirname(argv[0]) : ".");
 	stage_progress(JOINED, "Measuring the quality (%s)", w.metric->title);
-	if ((broken = compare(&w)) != NULL && w.metric == &vmaf) {
+	if ((broken = measure(&w)) != NULL && w.metric == &vmaf) {
 		fall_back(&w, broken);
-		broken = compare(&w);
+		broken = measure(&w);
 	}
 	if (broken != NULL) {
 		ffmpeg_check(culprit(broken), "Measuring the quality");
 		fatalx("%s: the meter left no numbers", broken->r->name);
 	}
+	source_forget();
+	for (i = 0; i < w.media.n; i++)
+		rate(&w, &w.ratings[i], &w.all[i * w.each]);
 
 	o = report(&w);
 	stage_save(REPORT, json_object_to_json_string_ext(o,

@@ -211,6 +211,7 @@ named_again(void **state)
 	results_add(&r, "d", "d", "")->stage = 3;
 	assert_int_equal(results_stored(&r, "c", 4, SHA256, ""), 0);
 	assert_int_equal(results_save(&r, rig->work), 0);
+	results_clear(&r);
 	begin(rig, &r);
 	assert_int_equal(r.n, 4);
 	results_keep(&r, done, 3);
