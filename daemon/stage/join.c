@@ -145,17 +145,17 @@ static void
 encode_sound(const struct media *m)
 {
 	char		*dir = segment_begin();
-	struct ffmpeg	*f = sound_command(m, dir, SILENCE_S);
+	struct sound	 sound = sound_start(m, dir, SILENCE_S);
 	struct segment	 s = { 0 };
+	double		 at;
 
-	ffmpeg_start(f);
-	while (ffmpeg_wait() != f)
-		stage_step("Encoding the sound: %s of %s",
-		    stage_time(f->progress.seconds), stage_time(m->seconds));
-	ffmpeg_check(f, "Encoding the sound");
-	s.seconds = f->progress.seconds;
-	s.errors = f->errors;
-	ffmpeg_free(f);
+	while (!sound_ended(&sound)) {
+		ffmpeg_wait();
+		at = sound.encoder->progress.seconds;
+		stage_step("Encoding the sound: %s of %s", stage_time(at),
+		    stage_time(m->seconds));
+	}
+	sound_end(&sound, &s);
 	segment_keep(dir, SEGMENT_SOUND, &s);
 	free(dir);
 }

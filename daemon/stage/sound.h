@@ -10,6 +10,12 @@
  * came before, and is coarser until it has.  So the one of a part begins
  * SOUND_OVERLAP frames before its own ones, and where it has settled the part
  * takes over from the one before.
+ *
+ * Two programs work on it.  The first decodes, and makes two channels of any
+ * number; for that it begins anew where the number or the rate changes, as in
+ * a recording of television.  The second, which encodes, sees no such change,
+ * so it can count the samples from the very beginning and fill every gap with
+ * silence, or the sound would run ahead.
  */
 
 #ifndef MILLRACE_SOUND_H
@@ -19,6 +25,7 @@
 
 struct ffmpeg;
 struct media;
+struct segment;
 
 #define SOUND_RATE		48000	/* samples a second */
 #define SOUND_FRAME		1024	/* samples */
@@ -56,17 +63,26 @@ const char		*sound_name(const struct media *, unsigned int i);
 int			 sound_parse(const struct media *, const char *,
 			    unsigned int *i);
 
+/* The programs that are at it. */
+struct sound {
+	struct ffmpeg	*decoder, *encoder;
+};
+
 /*
- * sound_command
- *		What encodes all of it, to sound.mp4 in the directory DIR; may
- *		stand still for SILENCE_S seconds.
- * sound_part_command
+ * sound_start	Begin to encode all of it, to sound.mp4 in the directory DIR;
+ *		may stand still for SILENCE_S seconds.
+ * sound_start_part
  *		The same for part I, as of segment.h and with a fragment for
  *		each frame.  None, where the sound is at its end before.
+ * sound_ended	Whether both programs have, for which ffmpeg_wait waits.
+ * sound_end	Take note of how it went; or, if it went wrong, end this
+ *		program as ffmpeg_check does.
  */
-struct ffmpeg	*sound_command(const struct media *, const char *dir,
+struct sound	 sound_start(const struct media *, const char *dir,
 		    unsigned int silence_s);
-struct ffmpeg	*sound_part_command(const struct media *, unsigned int i,
+struct sound	 sound_start_part(const struct media *, unsigned int i,
 		    const char *dir, unsigned int silence_s);
+bool		 sound_ended(const struct sound *);
+void		 sound_end(struct sound *, struct segment *);
 
 #endif

@@ -48,7 +48,6 @@ struct part {
 	struct frame		*frames;
 	unsigned int		 samples;	/* in the last */
 	size_t			 n;
-	bool			 astray;	/* not numbered one by one */
 };
 
 /* What was joined. */
@@ -132,7 +131,9 @@ add_frame(struct part *p, size_t at)
 	if (mdat == 0 || !is_called(p, at + moof, "mdat"))
 		fatalx("%s: ends within a frame", p->path);
 	i = frame_number(p, at, at + moof);
-	p->astray |= i != (long)(p->first + p->n);
+	if (i != (long)(p->first + p->n))
+		fatalx("%s: frame %lu is out of its place", p->path,
+		    p->first + p->n);
 	if (p->n % 1024 == 0)
 		p->frames = xreallocarray(p->frames, p->n + 1024,
 		    sizeof(*p->frames));
@@ -259,9 +260,6 @@ check_header(const struct part *first, const struct part *p)
  * Write the frames of all parts.  One that ends no later than the one before
  * has nothing to add: there the sound is at its end, and the one before has
  * all of it.
- *
- * One goes astray where the number of channels changes: ffmpeg then begins to
- * count its samples anew.
  */
 static bool
 write_frames(const struct media *m, int fd, struct joined *j)
@@ -274,16 +272,16 @@ write_frames(const struct media *m, int fd, struct joined *j)
 
 	open_part(&a, m, 0);
 	append(fd, FRAMES, a.map, a.header);
-	ok = a.n > 0 && !a.astray;
+	ok = a.n > 0;
 	for (i = 1; ok && i < m->sound_parts; i++) {
 		open_part(&b, m, i);
-		if (!b.astray && (b.n == 0 || end_of(&b) <= end_of(&a))) {
+		if (b.n == 0 || end_of(&b) <= end_of(&a)) {
 			close_part(&b);
 			continue;
 		}
 		check_header(&a, &b);
 		plan = sound_part(m, i);
-		next = b.astray ? 0 : change(&a, &b, &plan);
+		next = change(&a, &b, &plan);
 		if ((ok = next > from)) {
 			log_info("%s: joined at frame %lu", b.path, next);
 			append_frames(fd, FRAMES, &a, from, next);

@@ -297,34 +297,25 @@ make_span(struct work *w)
 /* ---- the sound ---------------------------------------------------------- */
 
 static void
-say_sound(const struct work *w, const struct ffmpeg *f)
+say_sound(const struct work *w, double done)
 {
-	double	 all = w->media.seconds, done = fmin(f->progress.seconds, all);
+	double	 all = w->media.seconds;
 
+	done = fmin(done, all);
 	stage_progress(99 * done / all, NULL);
 	stage_step("Encoding the sound: %s of %s", stage_time(done),
 	    stage_time(all));
 }
 
-/* It has ended: take note. */
 static void
-keep_sound(struct work *w, struct ffmpeg *f)
-{
-	ffmpeg_check(f, "Encoding the sound");
-	w->segment.seconds = f->progress.seconds;
-	w->segment.errors += f->errors;
-	ffmpeg_free(f);
-}
-
-static void
-say_sound_part(const struct work *w, const struct ffmpeg *f)
+say_sound_part(const struct work *w, double at)
 {
 	struct sound_part	 p = sound_part(&w->media, w->sound);
 	double			 frame_s = (double)SOUND_FRAME / SOUND_RATE;
 	double			 first = p.first * frame_s;
-	double			 end = p.end * frame_s, at;
+	double			 end = p.end * frame_s;
 
-	at = fmin(fmax(f->progress.seconds - SEGMENT_LEAD_S, first), end);
+	at = fmin(fmax(at - SEGMENT_LEAD_S, first), end);
 	stage_progress(99 * (at - first) / (end - first), NULL);
 	stage_step("Encoding the sound: %s of %s", stage_time(at),
 	    stage_time(w->media.seconds));
@@ -333,30 +324,27 @@ say_sound_part(const struct work *w, const struct ffmpeg *f)
 static void
 make_sound_part(struct work *w)
 {
-	struct ffmpeg	*f = sound_part_command(&w->media, w->sound, w->dir,
+	struct sound	 s = sound_start_part(&w->media, w->sound, w->dir,
 			    silence_s);
 
-	ffmpeg_start(f);
-	while (ffmpeg_wait() != f)
-		say_sound_part(w, f);
-	keep_sound(w, f);
+	while (!sound_ended(&s)) {
+		ffmpeg_wait();
+		say_sound_part(w, s.encoder->progress.seconds);
+	}
+	sound_end(&s, &w->segment);
 	w->segment.seconds = 0;
 }
 
 static void
 make_sound(struct work *w)
 {
-	struct ffmpeg	*f;
+	struct sound	 s = sound_start(&w->media, w->dir, silence_s);
 
-	if (w->media.sound_parts > 1) {
-		make_sound_part(w);
-		return;
+	while (!sound_ended(&s)) {
+		ffmpeg_wait();
+		say_sound(w, s.encoder->progress.seconds);
 	}
-	f = sound_command(&w->media, w->dir, silence_s);
-	ffmpeg_start(f);
-	while (ffmpeg_wait() != f)
-		say_sound(w, f);
-	keep_sound(w, f);
+	sound_end(&s, &w->segment);
 }
 
 /* Whether it has sound, and no other item makes that. */
@@ -369,13 +357,12 @@ is_alone(const struct work *w)
 static void
 make_both(struct work *w)
 {
-	struct ffmpeg	*f = sound_command(&w->media, w->dir, silence_s);
+	struct sound	 s = sound_start(&w->media, w->dir, silence_s);
 
-	ffmpeg_start(f);
 	make_span(w);
-	while (!ffmpeg_ended(f))
+	while (!sound_ended(&s))
 		ffmpeg_wait();
-	keep_sound(w, f);
+	sound_end(&s, &w->segment);
 }
 
 /* ---- main --------------------------------------------------------------- */
@@ -421,7 +408,9 @@ main(int argc, char *argv[])
 	/* Its item may have been cut off just before it was noted as done. */
 	if (segment_load(name, &w.segment) == -1) {
 		w.dir = segment_begin();
-		if (sound)
+		if (sound && w.media.sound_parts > 1)
+			make_sound_part(&w);
+		else if (sound)
 			make_sound(&w);
 		else if (is_alone(&w))
 			make_both(&w);
