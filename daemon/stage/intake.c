@@ -78,30 +78,47 @@ probe(struct media *m)
 	ffmpeg_free(f);
 }
 
+/* What was seen of the packets. */
+struct packets {
+	struct pictures	*pictures;
+	bool		 sound;		/* there is any */
+};
+
+/* Stream 0 of what is listed are the pictures, and 1 is the sound. */
 static void
 take_line(void *arg, char *line)
 {
-	pictures_line(arg, line);
+	struct packets	*p = arg;
+
+	if (line[0] == '1')
+		p->sound = true;
+	else
+		pictures_line(p->pictures, line);
 }
 
-/* How many seconds of packets there really are, and which pictures. */
+/*
+ * How many seconds of packets there really are, and which pictures; and
+ * whether there is the sound that was promised.
+ */
 static double
-read_through(const struct media *m, struct pictures *pictures)
+read_through(struct media *m, struct pictures *pictures)
 {
+	struct packets	 packets = { .pictures = pictures };
 	struct ffmpeg	*f = ffmpeg_new("ffmpeg");
 	double		 seconds = 0;
 
 	source_open(f, m);
 	ffmpeg_add(f, "-map", NULL);
 	ffmpeg_addf(f, "0:%u", m->video);
-	ffmpeg_add(f, "-c", "copy", "-f", "framecrc", "pipe:1", NULL);
 	if (m->audio != -1) {
 		ffmpeg_add(f, "-map", NULL);
 		ffmpeg_addf(f, "0:%d", m->audio);
-		ffmpeg_add(f, "-c", "copy", "-f", "null", "-", NULL);
 	}
+	/* None waits for the other, which may never come. */
+	ffmpeg_add(f, "-c", "copy", "-max_interleave_delta", "1", "-f",
+	    "framecrc", "pipe:1", NULL);
 	f->line = take_line;
-	f->arg = pictures;
+	f->arg = &packets;
 	f->silence_s = SILENCE_S;
 	ffmpeg_start(f);
 	while (ffmpeg_wait() != f) {
@@ -116,6 +133,10 @@ read_through(const struct media *m, struct pictures *pictures)
 	ffmpeg_check(f, "Reading the file");
 	seconds = f->progress.seconds;
 	ffmpeg_free(f);
+	if (!packets.sound) {
+		m->audio = -1;
+		m->audio_codec[0] = '\0';
+	}
 	return seconds;
 }
 
