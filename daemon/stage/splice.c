@@ -142,6 +142,21 @@ add_frame(struct part *p, size_t at)
 	return at + moof + mdat;
 }
 
+/* Where the frames begin; at the end, if there are none. */
+static size_t
+header_of(const struct part *p)
+{
+	size_t	 at, size;
+
+	for (at = 0; at < p->size; at += size) {
+		if ((size = box(p, at, p->size)) == 0)
+			fatalx("%s: ends within its header", p->path);
+		if (is_called(p, at, "moof"))
+			break;
+	}
+	return at;
+}
+
 /* Part I, which may have no frames: where the sound is at its end before. */
 static void
 open_part(struct part *p, const struct media *m, unsigned int i)
@@ -162,9 +177,7 @@ open_part(struct part *p, const struct media *m, unsigned int i)
 	if (p->map == MAP_FAILED)
 		fatal("%s", p->path);
 	close(fd);
-	p->header = find(p, 0, p->size, "moof");
-	if (p->header == 0)
-		p->header = p->size;
+	p->header = header_of(p);
 	for (at = p->header; at < p->size; )
 		at = add_frame(p, at);
 }
