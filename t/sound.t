@@ -58,12 +58,12 @@ sub differences {
 
 sub env_of { (MILLRACE_ITEM => $_[0][0], MILLRACE_ITEM_ARGS => $_[0][1]) }
 
-# Take FILE in, with sound in parts of 14 seconds, and do all items; and, with
+# Take FILE in, with sound in parts of 13 seconds, and do all items; and, with
 # the same pictures, in one.
 sub both {
 	my ($name, $file) = @_;
 	my ($many, $one) = (work($file), work($file));
-	my $r = succeeds($many, [ "$stages/intake", '-l', 10, '-a', 14 ],
+	my $r = succeeds($many, [ "$stages/intake", '-l', 12, '-a', 13 ],
 	    "$name: intake");
 	my $probe = slurp("$many/probe.json");
 	$probe =~ s/"sound_parts":\s*\K\d+/1/ or die $probe;
@@ -93,9 +93,9 @@ sub joined {
 }
 
 sub compare {
-	my ($name, $file, $joins) = @_;
+	my ($name, $file, $cut, $joins) = @_;
 	my ($many, $one, $parts) = both($name, $file);
-	is($parts, 4, "$name: in parts");
+	is($parts, $cut, "$name: in $cut parts");
 	my $r = joined($name, $many, $one);
 	my @frames = $r->{log} =~ /joined at frame (\d+)/g;
 	is(scalar @frames, $joins, "$name: joined $joins times");
@@ -132,44 +132,44 @@ sub near {
 	}
 }
 
-my @small = ('-f', 'lavfi', '-i', 'testsrc=s=64x64:r=2:d=44');
+my $length = 23;			# of most, seconds: two parts
+sub pictures { ('-f', 'lavfi', '-i', "testsrc=s=64x64:r=2:d=$_[0]") }
+my @small = pictures($length);
 my @h264 = ('-c:v', 'libx264', '-preset', 'ultrafast', '-g', 4);
 
 # Tones that come and go, and noise; in one channel, of another rate.
 sub music { ('-f', 'lavfi', '-i', "aevalsrc='0.3*sin(2*PI*(200+90*floor(4*t))" .
     "*t)*exp(-3*mod(t,0.25)/0.25)+0.05*random(0)+0.2*sin(2*PI*1000*t)*" .
     "gt(mod(t,3),1.4)':s=44100:d=$_[0]") }
-# In two: a tone that rises, clicks in the middle of silence, and noise.
+# In two: a tone that rises, and clicks in the middle of silence.
 sub source { ('-f', 'lavfi', '-i', "aevalsrc=$_[0]:s=48000:d=" .
-    ($_[1] // 44)) }
+    ($_[1] // $length)) }
 my $sweep = '0.4*sin(40*t*t*PI)|0.4*cos(40*t*t*PI)';
 my $clicks = '0.9*lt(mod(t\,0.21)\,0.0005)|0.9*lt(mod(t\,0.21)\,0.0005)';
-my $noise = '0.3*(random(0)-0.5)|0.3*(random(1)-0.5)';
 
-my $song = ffmpeg(@small, music(44), @h264, '-c:a', 'aac', '-b:a', '160k',
+my $long = ffmpeg(pictures(36), music(36), @h264, '-c:a', 'aac', '-b:a',
+    '160k', "$made/long.mp4");
+my $song = ffmpeg('-i', $long, '-t', $length, '-c', 'copy',
     "$made/song.mp4");
-compare('AAC', $song, 3);
+compare('AAC', $long, 3, 2);
 compare('a sweep', ffmpeg(@small, source($sweep), @h264, '-c:a', 'flac',
-    "$made/sweep.mkv"), 3);
+    "$made/sweep.mkv"), 2, 1);
 compare('clicks', ffmpeg(@small, source($clicks), @h264, '-c:a', 'flac',
-    "$made/clicks.mkv"), 3);
-compare('noise', ffmpeg(@small, source($noise), @h264, '-c:a', 'flac',
-    "$made/noise.mkv"), 3);
-compare('Vorbis', ffmpeg('-i', $song, '-c:v', 'copy', '-c:a', 'libvorbis',
-    "$made/vorbis.mkv"), 3);
+    "$made/clicks.mkv"), 2, 1);
 compare('a stream', ffmpeg('-i', $song, '-c:v', 'copy', '-c:a', 'mp2',
-    '-output_ts_offset', 3000, "$made/song.ts"), 3);
+    '-output_ts_offset', 3000, "$made/song.ts"), 2, 1);
 compare('later than the pictures', ffmpeg('-i', $song, '-itsoffset', 7.3,
-    '-i', $song, '-map', '0:v', '-map', '1:a', '-c', 'copy', '-t', 44,
-    "$made/later.mkv"), 3);
+    '-i', $song, '-map', '0:v', '-map', '1:a', '-c', 'copy', '-t', $length,
+    "$made/later.mkv"), 2, 1);
 compare('a hole', ffmpeg('-i', $song, '-c:v', 'copy', '-af',
-    "aselect='lt(t,6)+gt(t,21.3)'", '-c:a', 'pcm_s16le', "$made/hole.mkv"), 3);
-compare('longer than the pictures', ffmpeg('-f', 'lavfi', '-i',
-    'testsrc=s=64x64:r=2:d=40', music(43.99), @h264, "$made/longer.mp4"), 3);
+    "aselect='lt(t,2)+gt(t,9.3)'", '-c:a', 'pcm_s16le', "$made/hole.mkv"), 2,
+    1);
+compare('longer than the pictures', ffmpeg(pictures(19), music(22.99), @h264,
+    "$made/longer.mp4"), 2, 1);
 # Which end with a part, and behind it.
-my %short = (11.008 => 0, 11.02 => 1);
+my %short = (11.52 => 0, 11.53 => 1);
 compare("sound of $_ s", ffmpeg(@small, source($sweep, $_), @h264,
-    '-c:a', 'flac', "$made/short$_.mkv"), $short{$_}) for sort keys %short;
+    '-c:a', 'flac', "$made/short$_.mkv"), 2, $short{$_}) for sort keys %short;
 
 # ---- what cannot be joined --------------------------------------------------
 
@@ -178,7 +178,7 @@ my ($many, $one) = both('apart', ffmpeg(@small, source(
     '0.9*lt(mod(t\,0.01)\,0.0002)|0.3*sin(2000*t)'), @h264, '-c:a', 'flac',
     "$made/apart.mkv"));
 my $r = joined('apart', $many, $one);
-like($r->{log}, qr/sound-2\/sound\.mp4: cannot be joined/,
+like($r->{log}, qr/sound-1\/sound\.mp4: cannot be joined/,
     'apart: cannot be joined');
 ok(grep({ /^Encoding the sound/ } @{$r->{step}}),
     'apart: it is encoded again');
@@ -206,8 +206,10 @@ spew("$made/change.ts", map { slurp(ffmpeg('-f', 'lavfi', '-i',
     'testsrc=s=64x64:r=2:d=6', '-f', 'lavfi', '-i', "sine=$change[$_][1]:d=6",
     @h264, '-c:a', 'ac3', '-ac', $change[$_][0], '-output_ts_offset', 6 * $_,
     "$made/change$_.ts")) } 0 .. $#change);
-($many, $one) = both('a change', "$made/change.ts");
-joined('a change', $many, $one);
+($many, $one) = both('a change', ffmpeg('-i', "$made/change.ts", '-c', 'copy',
+    "$made/change.mkv"));
+$r = joined('a change', $many, $one);
+like($r->{log}, qr/sound-1\/sound\.mp4: joined/, 'a change: can be joined');
 for my $work ($many, $one) {
 	my $name = $work eq $one ? 'a change, in one' : 'a change, in parts';
 	my @sound = sound_of(rendition($work));
@@ -222,11 +224,11 @@ for my $work ($many, $one) {
 ($many, $one) = both('again', $song);
 my $saved = "$made/saved";
 system('cp', '-r', "$many/segments", $saved);
-rename "$many/segments/sound-2", "$many/away" or die $!;
+rename "$many/segments/sound-1", "$many/away" or die $!;
 $r = run($many, 'quality');
 isnt($r->{exit}, 0, 'again: a part that is missing is seen');
-like($r->{log}, qr/segment sound-2 is not there/, 'again: and named');
-rename "$many/away", "$many/segments/sound-2" or die $!;
+like($r->{log}, qr/segment sound-1 is not there/, 'again: and named');
+rename "$many/away", "$many/segments/sound-1" or die $!;
 joined('again', $many, $one);
 my $first = slurp(rendition($many));
 
@@ -237,7 +239,7 @@ unlink rendition($many);
 succeeds($many, 'quality', 'again: with half of it', VMAF_METER => undef);
 ok(slurp(rendition($many)) eq $first, 'again: the same');
 
-# A part that ends within a frame, and one of another encoder.
+# A part that ends within a frame or lacks one, and one of another encoder.
 sub spoilt {
 	my ($why, $spoil) = @_;
 	remove_tree("$many/segments");
@@ -250,6 +252,8 @@ sub spoilt {
 	like($r->{log}, qr/sound-1\/sound\.mp4: .*$why/, 'again: and told');
 }
 spoilt('ends within a frame', sub { substr $_[0], 0, -3 });
+spoilt('frame \d+ is out of its place', sub { $_[0] =~
+    s/.{4}moof.*?(?=.{4}moof)//sr });
 spoilt('another version of ffmpeg', sub { $_[0] =~ s/Sound/sound/r });
 
 done_testing;
