@@ -4,7 +4,7 @@
  * A child has, besides the three that every program has,
  *
  *	3	a pipe to us, for -progress
- *	4 5	what ffmpeg_pipe gave it: raw pictures from another child
+ *	4 5	what ffmpeg_pipe gave it, as from another child
  *
  * Its end is seen through a pidfd, so that one poll(2) waits for everything
  * and nothing depends on SIGCHLD.
@@ -178,9 +178,14 @@ ffmpeg_pipe(struct ffmpeg *f, int fd)
 }
 
 void
-ffmpeg_output(struct ffmpeg *f, int fd)
+ffmpeg_connect(struct ffmpeg *from, struct ffmpeg *to)
 {
-	f->output_to = fd;
+	int	 fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) == -1)
+		fatal("pipe");
+	from->output_to = fds[1];
+	ffmpeg_pipe(to, fds[0]);
 }
 
 /* ---- the child ---------------------------------------------------------- */
@@ -522,6 +527,12 @@ bool
 ffmpeg_ok(const struct ffmpeg *f)
 {
 	return WIFEXITED(f->status) && WEXITSTATUS(f->status) == 0;
+}
+
+bool
+ffmpeg_broke(const struct ffmpeg *f)
+{
+	return !ffmpeg_ok(f) && strstr(f->reason, strerror(EPIPE)) == NULL;
 }
 
 const char *

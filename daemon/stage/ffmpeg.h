@@ -89,9 +89,11 @@ struct ffmpeg {
  * ffmpeg_input	The arguments that open the job's input, which is not to be
  *		trusted: by DEMUXER alone (NULL: by those that are known for
  *		video), no other file opened, the size of a picture bounded.
- * ffmpeg_pipe	The child gets FD as the next FFMPEG_PIPE.
- * ffmpeg_output The child gets FD as its standard output.
- *		Both are closed here by ffmpeg_start.
+ * ffmpeg_pipe	The child gets FD as the next FFMPEG_PIPE; ffmpeg_start closes
+ *		it here.
+ * ffmpeg_connect
+ *		What FROM says on its standard output is the next FFMPEG_PIPE
+ *		of TO.  FROM complains of a "Broken pipe" when TO breaks.
  */
 struct ffmpeg	*ffmpeg_new(const char *program);
 struct ffmpeg	*ffprobe_new(void);
@@ -101,7 +103,7 @@ void		 ffmpeg_addf(struct ffmpeg *, const char *fmt, ...)
 		    __attribute__((format(printf, 2, 3)));
 void		 ffmpeg_input(struct ffmpeg *, const char *demuxer);
 void		 ffmpeg_pipe(struct ffmpeg *, int fd);
-void		 ffmpeg_output(struct ffmpeg *, int fd);
+void		 ffmpeg_connect(struct ffmpeg *from, struct ffmpeg *to);
 
 /*
  * ffmpeg_start	A program that cannot be run ends with exit status 127.
@@ -111,6 +113,8 @@ void		 ffmpeg_output(struct ffmpeg *, int fd);
  * ffmpeg_kill	End it at once; ffmpeg_wait still returns it.
  * ffmpeg_ended	Whether it has ended, of one that was started.
  * ffmpeg_ok	Whether it has ended well.
+ * ffmpeg_broke	Whether it has not, for a reason of its own: not because of the
+ *		one that it is connected to.
  * ffmpeg_why	How it has ended otherwise: "ffmpeg: was killed by signal 9".
  *		One static buffer.
  */
@@ -120,6 +124,7 @@ bool		 ffmpeg_run(struct ffmpeg *);
 void		 ffmpeg_kill(struct ffmpeg *);
 bool		 ffmpeg_ended(const struct ffmpeg *);
 bool		 ffmpeg_ok(const struct ffmpeg *);
+bool		 ffmpeg_broke(const struct ffmpeg *);
 const char	*ffmpeg_why(const struct ffmpeg *);
 
 /*

@@ -21,7 +21,7 @@
 #include "ffmpeg.h"
 #include "log.h"
 #include "media.h"
-#include "segment.h"
+#include "sound.h"
 #include "source.h"
 #include "spans.h"
 #include "stage.h"
@@ -78,30 +78,47 @@ probe(struct media *m)
 	ffmpeg_free(f);
 }
 
+/* What was seen of the packets. */
+struct packets {
+	struct pictures	*pictures;
+	bool		 sound;		/* there is any */
+};
+
+/* Stream 0 of what is listed are the pictures, and 1 is the sound. */
 static void
 take_line(void *arg, char *line)
 {
-	pictures_line(arg, line);
+	struct packets	*p = arg;
+
+	if (line[0] == '1')
+		p->sound = true;
+	else
+		pictures_line(p->pictures, line);
 }
 
-/* How many seconds of packets there really are, and which pictures. */
+/*
+ * How many seconds of packets there really are, and which pictures; and
+ * whether there is the sound that was promised.
+ */
 static double
-read_through(const struct media *m, struct pictures *pictures)
+read_through(struct media *m, struct pictures *pictures)
 {
+	struct packets	 packets = { .pictures = pictures };
 	struct ffmpeg	*f = ffmpeg_new("ffmpeg");
 	double		 seconds = 0;
 
 	source_open(f, m);
 	ffmpeg_add(f, "-map", NULL);
 	ffmpeg_addf(f, "0:%u", m->video);
-	ffmpeg_add(f, "-c", "copy", "-f", "framecrc", "pipe:1", NULL);
 	if (m->audio != -1) {
 		ffmpeg_add(f, "-map", NULL);
 		ffmpeg_addf(f, "0:%d", m->audio);
-		ffmpeg_add(f, "-c", "copy", "-f", "null", "-", NULL);
 	}
+	/* None waits for the other, which may never come. */
+	ffmpeg_add(f, "-c", "copy", "-max_interleave_delta", "1", "-f",
+	    "framecrc", "pipe:1", NULL);
 	f->line = take_line;
-	f->arg = pictures;
+	f->arg = &packets;
 	f->silence_s = SILENCE_S;
 	ffmpeg_start(f);
 	while (ffmpeg_wait() != f) {
@@ -116,6 +133,10 @@ read_through(const struct media *m, struct pictures *pictures)
 	ffmpeg_check(f, "Reading the file");
 	seconds = f->progress.seconds;
 	ffmpeg_free(f);
+	if (!packets.sound) {
+		m->audio = -1;
+		m->audio_codec[0] = '\0';
+	}
 	return seconds;
 }
 
@@ -254,18 +275,24 @@ plan(struct media *m, struct pictures *pictures, unsigned int length,
 	return n;
 }
 
-/* Name the items; LENGTH is the longest, seconds, or 0 for the usual. */
+/*
+ * Name the items; LENGTH is the longest, seconds, or 0 for the usual, and
+ * SOUND that of the sound.
+ */
 static void
-cut(struct media *m, struct pictures *pictures, unsigned int length)
+cut(struct media *m, struct pictures *pictures, unsigned int length,
+    unsigned int sound)
 {
 	struct span	*spans;
 	size_t		 i, n;
 
 	n = plan(m, pictures, length > 0 ? length : spans_length(m), &spans);
+	if (m->audio != -1 && n > 1)
+		sound_plan(m, sound);
 	media_save(m);
 	spans_save(spans, n);
-	if (m->audio != -1 && n > 1)
-		stage_item(SEGMENT_SOUND, SEGMENT_SOUND);
+	for (i = 0; i < m->sound_parts; i++)
+		stage_item(sound_name(m, i), sound_name(m, i));
 	for (i = 0; i < n; i++)
 		stage_item(span_name(m, &spans[i]), span_args(&spans[i]));
 	free(spans);
@@ -274,7 +301,7 @@ cut(struct media *m, struct pictures *pictures, unsigned int length)
 static void
 usage(void)
 {
-	fprintf(stderr, "usage: intake [-l seconds]\n");
+	fprintf(stderr, "usage: intake [-a seconds] [-l seconds]\n");
 	exit(1);
 }
 
@@ -284,13 +311,17 @@ main(int argc, char *argv[])
 	struct pictures	 pictures = { .n = 0 };
 	struct media	 m;
 	struct stat	 st;
-	unsigned int	 length = 0;
+	unsigned int	 length = 0, sound = SOUND_LENGTH;
 	int		 c;
 
-	while ((c = getopt(argc, argv, "l:")) != -1)
+	while ((c = getopt(argc, argv, "a:l:")) != -1) {
+		if (c == 'a' && (sound = strtoul(optarg, NULL, 10)) >=
+		    SOUND_LENGTH_LEAST)
+			continue;
 		if (c != 'l' || (length = strtoul(optarg, NULL, 10)) <
 		    SPANS_KEYFRAME_S)
 			usage();
+	}
 
 	stage_init("intake");
 	stage_progress(0, "Checking the file");
@@ -305,7 +336,7 @@ main(int argc, char *argv[])
 	    10));
 	tell(&m);
 	stage_progress(READ, NULL);
-	cut(&m, &pictures, length);
+	cut(&m, &pictures, length, sound);
 	pictures_free(&pictures);
 	stage_progress(100, "File saved");
 	return 0;

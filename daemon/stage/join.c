@@ -28,8 +28,10 @@
 #include "log.h"
 #include "media.h"
 #include "segment.h"
+#include "sound.h"
 #include "source.h"
 #include "spans.h"
+#include "splice.h"
 #include "stage.h"
 
 #define SILENCE_S	120
@@ -83,8 +85,11 @@ missing(const struct work *w)
 	for (i = 0; i < w->n; i++)
 		if (segment_load(segment_name(&w->spans[i]), &s) == -1)
 			return segment_name(&w->spans[i]);
-	if (w->media->audio != -1 && segment_load(sound_of(w), &s) == -1)
-		return SEGMENT_SOUND;
+	if (w->media->audio == -1 || segment_load(sound_of(w), &s) == 0)
+		return NULL;
+	for (i = 0; i == 0 || i < w->media->sound_parts; i++)
+		if (segment_load(sound_name(w->media, i), &s) == -1)
+			return sound_name(w->media, i);
 	return NULL;
 }
 
@@ -132,6 +137,40 @@ check(const struct work *w)
 	if (there < m->seconds - media_slack(m))
 		stage_reject("The video is not whole: the file ends after "
 		    "%.1f s of %.1f s", there, m->seconds);
+}
+
+/* ---- the sound ---------------------------------------------------------- */
+
+static void
+encode_sound(const struct media *m)
+{
+	char		*dir = segment_begin();
+	struct sound	 sound = sound_start(m, dir, SILENCE_S);
+	struct segment	 s = { 0 };
+	double		 at;
+
+	while (!sound_ended(&sound)) {
+		ffmpeg_wait();
+		at = sound.encoder->progress.seconds;
+		stage_step("Encoding the sound: %s of %s", stage_time(at),
+		    stage_time(m->seconds));
+	}
+	sound_end(&sound, &s);
+	segment_keep(dir, SEGMENT_SOUND, &s);
+	free(dir);
+}
+
+/* Make one segment of its parts; or, where they do not fit, of the source. */
+static void
+make_sound(const struct media *m)
+{
+	struct segment	 s;
+
+	if (m->audio == -1 || m->sound_parts <= 1 ||
+	    segment_load(SEGMENT_SOUND, &s) == 0)
+		return;
+	if (!splice_sound(m))
+		encode_sound(m);
 }
 
 /* ---- fragments ---------------------------------------------------------- */
@@ -355,6 +394,7 @@ join(struct work *w)
 	size_t			 i;
 
 	stage_step("Joining %zu segment%s", w->n, w->n == 1 ? "" : "s");
+	make_sound(m);
 	add_up(w);
 	check(w);
 	if (mkdir(MEDIA_DIR, 0750) == -1 && errno != EEXIST)

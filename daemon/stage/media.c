@@ -435,6 +435,10 @@ media_save(const struct media *m)
 	    json_object_new_boolean(m->interlaced));
 	json_object_object_add(o, "copied",
 	    json_object_new_boolean(m->copied));
+	json_object_object_add(o, "sound_parts",
+	    json_object_new_int(m->sound_parts));
+	json_object_object_add(o, "sound_frames",
+	    json_object_new_int64(m->sound_frames));
 	json_object_object_add(o, "seconds",
 	    stage_number(m->seconds, 3));
 	for (i = 0; i < m->n; i++)
@@ -478,6 +482,8 @@ media_load(struct media *m)
 	m->fps_den = fps.den;
 	m->interlaced = json_object_get_boolean(member(o, "interlaced"));
 	m->copied = json_object_get_boolean(member(o, "copied"));
+	m->sound_parts = count(o, "sound_parts");
+	m->sound_frames = count(o, "sound_frames");
 	m->seconds = json_object_get_double(member(o, "seconds"));
 	list = member(o, "renditions");
 	while (list != NULL && m->n < MEDIA_RENDITIONS &&

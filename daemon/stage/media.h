@@ -46,6 +46,8 @@ struct media {
 	bool		 interlaced;
 	double		 seconds;	/* 0: the file does not say */
 	bool		 copied;	/* parts are read from source.h's copy */
+	unsigned int	 sound_parts;	/* as of sound.h; 0 is as good as 1 */
+	unsigned long	 sound_frames;	/* in each of them */
 	double		 start;		/* what its clock shows at the
 					   beginning; not kept */
 	struct rendition renditions[MEDIA_RENDITIONS];	/* largest first */

@@ -18,7 +18,6 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <math.h>
 #include <stdio.h>
@@ -265,18 +264,6 @@ static const struct metric ssim = {
 
 /* ---- one comparison ----------------------------------------------------- */
 
-/* A pipe for raw pictures, from the standard output of FROM to TO. */
-static void
-connect_them(struct ffmpeg *from, struct ffmpeg *to)
-{
-	int	 fds[2];
-
-	if (pipe2(fds, O_CLOEXEC) == -1)
-		fatal("pipe");
-	ffmpeg_output(from, fds[1]);
-	ffmpeg_pipe(to, fds[0]);
-}
-
 /*
  * The end of a command that decodes: into raw pictures of the common size.
  * Behind GRAPH the time of a picture is its number.
@@ -319,7 +306,7 @@ decode_source(const struct work *w, const struct comparison *c)
 		source_open(f, m);
 	add_pictures(f, graph, w, c);
 	if (!within)
-		source_clock(f, m, m->audio);
+		source_clock(f, m, m->audio, 0);
 	free(common);
 	free(graph);
 	return f;
@@ -377,8 +364,8 @@ begin(const struct work *w, struct comparison *c)
 	ffmpeg_add(c->meter, "-filter_complex", NULL);
 	w->metric->add(w, c);
 	ffmpeg_add(c->meter, "-vsync", "passthrough", "-f", "null", "-", NULL);
-	connect_them(c->made, c->meter);
-	connect_them(c->source, c->meter);
+	ffmpeg_connect(c->made, c->meter);
+	ffmpeg_connect(c->source, c->meter);
 	start(c->meter, c);
 	start(c->made, c);
 	start(c->source, c);
@@ -393,11 +380,9 @@ begin(const struct work *w, struct comparison *c)
 static const struct ffmpeg *
 culprit(const struct comparison *c)
 {
-	const char	*epipe = strerror(EPIPE);
-
-	if (!ffmpeg_ok(c->source) && strstr(c->source->reason, epipe) == NULL)
+	if (ffmpeg_broke(c->source))
 		return c->source;
-	if (!ffmpeg_ok(c->made) && strstr(c->made->reason, epipe) == NULL)
+	if (ffmpeg_broke(c->made))
 		return c->made;
 	return c->meter;
 }

@@ -14,6 +14,7 @@
 
 #include <json-c/json.h>
 
+#include "ffmpeg.h"
 #include "log.h"
 #include "spans.h"
 #include "stage.h"
@@ -39,6 +40,19 @@ segment_path(const char *name, const char *file)
 
 	xasprintf(&path, SEGMENT_DIR "/%s/%s", name, file);
 	return path;
+}
+
+void
+segment_format(struct ffmpeg *f, const char *mode)
+{
+	ffmpeg_add(f, "-map_metadata", "-1", "-map_chapters", "-1", "-fflags",
+	    "+bitexact", "-f", "mp4", "-movflags", NULL);
+	ffmpeg_addf(f, "+empty_moov+%s+default_base_moof+frag_discont"
+	    "+skip_trailer", mode);
+	/* Without an index to hold them, no time may be negative. */
+	ffmpeg_add(f, "-use_editlist", "0", "-avoid_negative_ts", "disabled",
+	    "-output_ts_offset", NULL);
+	ffmpeg_addf(f, "%u", SEGMENT_LEAD_S);
 }
 
 /* Other items, on other hosts, do the same at the same time. */

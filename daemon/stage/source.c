@@ -382,11 +382,16 @@ source_part_video(const struct media *m)
 }
 
 void
-source_clock(struct ffmpeg *f, const struct media *m, int other)
+source_clock(struct ffmpeg *f, const struct media *m, int other,
+    double seconds)
 {
 	if (source_timed(m) || other == -1)
 		return;
 	ffmpeg_add(f, "-map", NULL);
 	ffmpeg_addf(f, "0:%d", other);
+	if (seconds > 0) {
+		ffmpeg_add(f, "-t", NULL);
+		ffmpeg_addf(f, "%.3f", seconds);
+	}
 	ffmpeg_add(f, "-c", "copy", "-f", "null", "-", NULL);
 }

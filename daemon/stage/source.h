@@ -46,7 +46,8 @@ void	source_forget(void);
  * source_clock	Behind the last output: keep to the clock that pictures and
  *		sound share.  ffmpeg counts times from the first packet that it
  *		uses, and mends jumps as it sees them; so it has to see stream
- *		OTHER (-1: there is none) as well, of which nothing is made.
+ *		OTHER (-1: there is none) as well, of which nothing is made; up
+ *		to SECONDS, or to the end if that is 0.
  */
 void		source_open(struct ffmpeg *, const struct media *);
 void		source_part(struct ffmpeg *, const struct media *);
@@ -54,6 +55,7 @@ void		source_seek(struct ffmpeg *, const struct media *,
 		    double seconds);
 double		source_zero(const struct media *);
 unsigned int	source_part_video(const struct media *);
-void		source_clock(struct ffmpeg *, const struct media *, int other);
+void		source_clock(struct ffmpeg *, const struct media *, int other,
+		    double seconds);
 
 #endif

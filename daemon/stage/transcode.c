@@ -1,6 +1,7 @@
 /*
  * Second stage for a video: make all renditions of a part of it.  This is the
- * program of an "each": an item is a span of the video, or its sound.
+ * program of an "each": an item is a span of the video, or a part of its
+ * sound.
  *
  * One ffmpeg decodes once, and splits the pictures to as many scalers and
  * encoders as there are renditions.  Keyframes are forced at the same times
@@ -30,6 +31,7 @@
 #include "log.h"
 #include "media.h"
 #include "segment.h"
+#include "sound.h"
 #include "source.h"
 #include "spans.h"
 #include "stage.h"
@@ -47,6 +49,7 @@
 struct work {
 	struct media	 media;
 	struct span	 span;
+	unsigned int	 sound;		/* instead: which part of it */
 	char		*dir;		/* to be filled */
 	struct segment	 segment;	/* how it went */
 };
@@ -133,36 +136,10 @@ add_rendition(struct ffmpeg *f, const struct work *w, size_t i)
 	ffmpeg_add(f, "-bufsize", NULL);
 	ffmpeg_addf(f, "%uk", r->kbit * 2);
 	/* The filters have made times that are right; they count. */
-	ffmpeg_add(f, "-vsync", "passthrough", "-map_metadata", "-1",
-	    "-map_chapters", "-1", "-flags", "+global_header", "-fflags",
-	    "+bitexact", "-f", "mp4", "-movflags", "+empty_moov+frag_keyframe"
-	    "+default_base_moof+frag_discont+skip_trailer", NULL);
-	/* Without an index to hold them, no time may be negative. */
-	ffmpeg_add(f, "-use_editlist", "0", "-avoid_negative_ts", "disabled",
-	    "-output_ts_offset", NULL);
-	ffmpeg_addf(f, "%u", SEGMENT_LEAD_S);
+	ffmpeg_add(f, "-vsync", "passthrough", "-flags", "+global_header",
+	    NULL);
+	segment_format(f, "frag_keyframe");
 	ffmpeg_addf(f, "%s/%s.mp4", w->dir, r->name);
-}
-
-static struct ffmpeg *
-sound_command(const struct work *w)
-{
-	struct ffmpeg	*f = ffmpeg_new("ffmpeg");
-
-	add_input(f, &w->media, 0);
-	ffmpeg_add(f, "-map", NULL);
-	ffmpeg_addf(f, "0:%d", w->media.audio);
-	/* Gaps are filled with silence, or the sound would run ahead. */
-	ffmpeg_add(f, "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-ar",
-	    "48000", "-af", "aresample=async=1:first_pts=0", NULL);
-	/* What a camera notes (place, owner) is nobody's business. */
-	ffmpeg_add(f, "-map_metadata", "-1", "-map_chapters", "-1", "-f",
-	    "mp4", NULL);
-	ffmpeg_addf(f, "%s/" SEGMENT_SOUND ".mp4", w->dir);
-	source_clock(f, &w->media, w->media.video);
-	f->silence_s = silence_s;
-	f->length_s = w->media.seconds;
-	return f;
 }
 
 static struct ffmpeg *
@@ -179,7 +156,7 @@ command(const struct work *w, double seek)
 	for (i = 0; i < w->media.n; i++)
 		add_rendition(f, w, i);
 	if (seek == 0)
-		source_clock(f, &w->media, w->media.audio);
+		source_clock(f, &w->media, w->media.audio, 0);
 	free(graph);
 	return f;
 }
@@ -320,34 +297,54 @@ make_span(struct work *w)
 /* ---- the sound ---------------------------------------------------------- */
 
 static void
-say_sound(const struct work *w, const struct ffmpeg *f)
+say_sound(const struct work *w, double done)
 {
-	double	 all = w->media.seconds, done = fmin(f->progress.seconds, all);
+	double	 all = w->media.seconds;
 
+	done = fmin(done, all);
 	stage_progress(99 * done / all, NULL);
 	stage_step("Encoding the sound: %s of %s", stage_time(done),
 	    stage_time(all));
 }
 
-/* It has ended: take note. */
 static void
-keep_sound(struct work *w, struct ffmpeg *f)
+say_sound_part(const struct work *w, double at)
 {
-	ffmpeg_check(f, "Encoding the sound");
-	w->segment.seconds = f->progress.seconds;
-	w->segment.errors += f->errors;
-	ffmpeg_free(f);
+	struct sound_part	 p = sound_part(&w->media, w->sound);
+	double			 frame_s = (double)SOUND_FRAME / SOUND_RATE;
+	double			 first = p.first * frame_s;
+	double			 end = p.end * frame_s;
+
+	at = fmin(fmax(at - SEGMENT_LEAD_S, first), end);
+	stage_progress(99 * (at - first) / (end - first), NULL);
+	stage_step("Encoding the sound: %s of %s", stage_time(at),
+	    stage_time(w->media.seconds));
+}
+
+static void
+make_sound_part(struct work *w)
+{
+	struct sound	 s = sound_start_part(&w->media, w->sound, w->dir,
+			    silence_s);
+
+	while (!sound_ended(&s)) {
+		ffmpeg_wait();
+		say_sound_part(w, s.encoder->progress.seconds);
+	}
+	sound_end(&s, &w->segment);
+	w->segment.seconds = 0;
 }
 
 static void
 make_sound(struct work *w)
 {
-	struct ffmpeg	*f = sound_command(w);
+	struct sound	 s = sound_start(&w->media, w->dir, silence_s);
 
-	ffmpeg_start(f);
-	while (ffmpeg_wait() != f)
-		say_sound(w, f);
-	keep_sound(w, f);
+	while (!sound_ended(&s)) {
+		ffmpeg_wait();
+		say_sound(w, s.encoder->progress.seconds);
+	}
+	sound_end(&s, &w->segment);
 }
 
 /* Whether it has sound, and no other item makes that. */
@@ -360,13 +357,12 @@ is_alone(const struct work *w)
 static void
 make_both(struct work *w)
 {
-	struct ffmpeg	*f = sound_command(w);
+	struct sound	 s = sound_start(&w->media, w->dir, silence_s);
 
-	ffmpeg_start(f);
 	make_span(w);
-	while (!ffmpeg_ended(f))
+	while (!sound_ended(&s))
 		ffmpeg_wait();
-	keep_sound(w, f);
+	sound_end(&s, &w->segment);
 }
 
 /* ---- main --------------------------------------------------------------- */
@@ -404,15 +400,17 @@ main(int argc, char *argv[])
 	stage_init("transcode");
 	media_load(&w.media);
 	args = stage_env("MILLRACE_ITEM_ARGS");
-	sound = strcmp(args, SEGMENT_SOUND) == 0;
+	sound = sound_parse(&w.media, args, &w.sound) == 0;
 	if (!sound && span_parse(args, &w.span) == -1)
 		fatalx("MILLRACE_ITEM_ARGS: \"%s\" is no span", args);
-	name = sound ? SEGMENT_SOUND : segment_name(&w.span);
+	name = sound ? args : segment_name(&w.span);
 
 	/* Its item may have been cut off just before it was noted as done. */
 	if (segment_load(name, &w.segment) == -1) {
 		w.dir = segment_begin();
-		if (sound)
+		if (sound && w.media.sound_parts > 1)
+			make_sound_part(&w);
+		else if (sound)
 			make_sound(&w);
 		else if (is_alone(&w))
 			make_both(&w);
