@@ -389,21 +389,23 @@ reap(struct keeper *k)
 	return ended;
 }
 
-/* Where orphans fall to us it takes several turns until nobody is left. */
+/*
+ * It takes several turns until nobody is left.  A namespace would take all with
+ * it when we exit, but the kernel closes our files before: others would get the
+ * directory while something still runs in it.
+ */
 static void
 end_all(void)
 {
 	struct timespec	 pause = { .tv_nsec = 1000 * 1000 };
 	pid_t		 pid;
 
-	if (spaces & CLONE_NEWPID)
-		return;			/* they end with us */
 	for (;;) {
 		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
 			continue;
 		if (pid == -1)
 			return;
-		proc_signal_below(SIGKILL);
+		signal_tree(SIGKILL);
 		nanosleep(&pause, NULL);
 	}
 }
@@ -526,7 +528,8 @@ launch(struct keeper *k)
 
 	if ((k->bounds.dir = hold_directory(k->spec->dir)) == -1)
 		return cannot(k, "working directory");
-	if (!child_trusted()) {
+	/* It may have been another's for long. */
+	if (!child_trusted() || daemon_is_gone(k)) {
 		k->result.why = CHILD_FENCED;
 		return -1;
 	}
@@ -576,8 +579,7 @@ keep(struct keeper *k, uid_t uid, gid_t gid)
 	close_others(fds, n);
 	reset_signals(&set);
 	setpgid(0, 0);			/* the terminal's ^C is not for us */
-	prctl(PR_SET_PDEATHSIG, spaces & CLONE_NEWPID ? SIGKILL : SIGUSR1, 0,
-	    0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGUSR1, 0, 0, 0);
 	if (daemon_is_gone(k))
 		_exit(1);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
