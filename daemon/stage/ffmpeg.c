@@ -574,3 +574,12 @@ ffmpeg_check(const struct ffmpeg *f, const char *what)
 		fatalx("%s: %s", what, ffmpeg_why(f));
 	stage_reject("%s: %s", what, ffmpeg_why(f));
 }
+
+void
+ffmpeg_check_own(const struct ffmpeg *f, const char *what)
+{
+	if (f->disk_full || WIFSIGNALED(f->status))
+		ffmpeg_check(f, what);
+	if (!ffmpeg_ok(f))
+		fatalx("%s: %s", what, ffmpeg_why(f));
+}

@@ -133,7 +133,11 @@ const char	*ffmpeg_why(const struct ffmpeg *);
  *		disk was full, when it stood still, or when a signal killed it
  *		(as it does when memory runs out).  Else the same input would
  *		fail again: it is rejected, as WHAT says.
+ * ffmpeg_check_own
+ *		The same, of one that only reads what we have made: then it is
+ *		nothing to reject the input for, and a fatal error instead.
  */
 void		 ffmpeg_check(const struct ffmpeg *, const char *what);
+void		 ffmpeg_check_own(const struct ffmpeg *, const char *what);
 
 #endif

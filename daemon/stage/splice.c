@@ -6,7 +6,6 @@
 
 #include "splice.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,7 +13,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ffmpeg.h"
@@ -240,24 +238,15 @@ change(const struct part *a, const struct part *b,
 	return 0;
 }
 
-static void
-append(int fd, const char *path, const unsigned char *data, size_t len)
-{
-	ssize_t	 n;
-
-	for (; len > 0; data += n, len -= n)
-		if ((n = write(fd, data, len)) == -1)
-			stage_failed_write(path);
-}
-
 /* Frames FROM to TO of P. */
 static void
-append_frames(int fd, const char *path, const struct part *p,
-    unsigned long from, unsigned long to)
+append_frames(int fd, const struct part *p, unsigned long from,
+    unsigned long to)
 {
 	size_t	 at = p->frames[from - p->first].at;
 
-	append(fd, path, p->map + at, p->frames[to - 1 - p->first].end - at);
+	stage_write(fd, FRAMES, p->map + at,
+	    p->frames[to - 1 - p->first].end - at);
 }
 
 static void
@@ -284,7 +273,7 @@ write_frames(const struct media *m, int fd, struct joined *j)
 	bool			 ok;
 
 	open_part(&a, m, 0);
-	append(fd, FRAMES, a.map, a.header);
+	stage_write(fd, FRAMES, a.map, a.header);
 	ok = a.n > 0;
 	for (i = 1; ok && i < m->sound_parts; i++) {
 		open_part(&b, m, i);
@@ -297,14 +286,14 @@ write_frames(const struct media *m, int fd, struct joined *j)
 		next = change(&a, &b, &plan);
 		if ((ok = next > from)) {
 			log_info("%s: joined at frame %lu", b.path, next);
-			append_frames(fd, FRAMES, &a, from, next);
+			append_frames(fd, &a, from, next);
 			from = next;
 		}
 		close_part(&a);
 		a = b;
 	}
 	if (ok)
-		append_frames(fd, FRAMES, &a, from, end_of(&a));
+		append_frames(fd, &a, from, end_of(&a));
 	else
 		log_info("%s: cannot be joined", a.path);
 	*j = (struct joined){ .frames = end_of(&a), .samples = a.samples };
@@ -329,10 +318,7 @@ add_index(const char *dir, const struct joined *j)
 	ffmpeg_addf(f, "%s/" SEGMENT_SOUND ".mp4", dir);
 	f->silence_s = SILENCE_S;
 	ffmpeg_run(f);
-	if (f->disk_full || WIFSIGNALED(f->status))
-		ffmpeg_check(f, FRAMES);
-	if (!ffmpeg_ok(f))
-		fatalx("%s: %s", FRAMES, ffmpeg_why(f));
+	ffmpeg_check_own(f, FRAMES);
 	ffmpeg_free(f);
 }
 

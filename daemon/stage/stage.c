@@ -313,6 +313,17 @@ stage_failed_write(const char *path)
 }
 
 void
+stage_write(int fd, const char *path, const void *data, size_t len)
+{
+	const char	*at = data;
+	ssize_t		 n;
+
+	for (; len > 0; at += n, len -= n)
+		if ((n = write(fd, at, len)) == -1)
+			stage_failed_write(path);
+}
+
+void
 stage_sync(const char *path)
 {
 	int	 fd;
@@ -326,17 +337,13 @@ void
 stage_save(const char *path, const char *text)
 {
 	char	*part;
-	size_t	 len = strlen(text);
-	ssize_t	 n;
 	int	 fd;
 
 	xasprintf(&part, "%s.part", path);
 	fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
 	if (fd == -1)
 		stage_failed_write(part);
-	for (; len > 0; text += n, len -= n)
-		if ((n = write(fd, text, len)) == -1)
-			stage_failed_write(part);
+	stage_write(fd, part, text, strlen(text));
 	if (fsync(fd) == -1 || rename(part, path) == -1)
 		stage_failed_write(path);
 	close(fd);

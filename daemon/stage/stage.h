@@ -8,6 +8,7 @@
 #define MILLRACE_STAGE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct json_object;
@@ -83,6 +84,8 @@ unsigned int	 stage_cores(void);
  * Files of the work directory.  A step that is done is not run again, so
  * what it made has to outlive a loss of power.
  *
+ * stage_write	All LEN bytes of DATA go to FD, which is open on PATH.  Ends the
+ *		program when that fails: by stage_failed_write.
  * stage_sync	Bring the file PATH to the disk.  Ends the program when that
  *		fails: by stage_failed_write.
  * stage_save	Write TEXT to a new file that then replaces PATH, durably.
@@ -90,6 +93,7 @@ unsigned int	 stage_cores(void);
  *		PATH could not be written, as errno tells: a full disk passes,
  *		so it asks for another run; anything else is fatal.
  */
+void	stage_write(int fd, const char *path, const void *data, size_t len);
 void	stage_sync(const char *path);
 void	stage_save(const char *path, const char *text);
 void	stage_failed_write(const char *path) __attribute__((noreturn));

@@ -201,16 +201,6 @@ say_progress(struct work *w, size_t n)
 	    size_text(w->total));
 }
 
-static void
-write_all(const struct item *item, int fd, const char *data, size_t len)
-{
-	ssize_t	 n;
-
-	for (; len > 0; data += n, len -= n)
-		if ((n = write(fd, data, len)) == -1)
-			stage_failed_write(item->name);
-}
-
 /* Hash FROM to its end, and copy it to TO unless that is -1. */
 static void
 digest(struct work *w, struct item *item, int from, int to)
@@ -224,7 +214,7 @@ digest(struct work *w, struct item *item, int from, int to)
 	while ((n = read(from, buffer, sizeof(buffer))) > 0) {
 		crypto_hash_sha256_update(&state, (unsigned char *)buffer, n);
 		if (to != -1)
-			write_all(item, to, buffer, n);
+			stage_write(to, item->name, buffer, n);
 		item->size += n;
 		say_progress(w, n);
 	}
