@@ -298,11 +298,22 @@ cut(struct media *m, struct pictures *pictures, unsigned int length,
 	free(spans);
 }
 
-static void
+static void __attribute__((noreturn))
 usage(void)
 {
 	fprintf(stderr, "usage: intake [-a seconds] [-l seconds]\n");
 	exit(1);
+}
+
+/* TEXT as a length in seconds, LEAST or more. */
+static unsigned int
+length_of(const char *text, unsigned int least)
+{
+	unsigned int	 length = strtoul(text, NULL, 10);
+
+	if (length < least)
+		usage();
+	return length;
 }
 
 int
@@ -315,11 +326,11 @@ main(int argc, char *argv[])
 	int		 c;
 
 	while ((c = getopt(argc, argv, "a:l:")) != -1) {
-		if (c == 'a' && (sound = strtoul(optarg, NULL, 10)) >=
-		    SOUND_LENGTH_LEAST)
-			continue;
-		if (c != 'l' || (length = strtoul(optarg, NULL, 10)) <
-		    SPANS_KEYFRAME_S)
+		if (c == 'a')
+			sound = length_of(optarg, SOUND_LENGTH_LEAST);
+		else if (c == 'l')
+			length = length_of(optarg, SPANS_KEYFRAME_S);
+		else
 			usage();
 	}
 

@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
@@ -147,13 +146,10 @@ encode_sound(const struct media *m)
 	char		*dir = segment_begin();
 	struct sound	 sound = sound_start(m, dir, SILENCE_S);
 	struct segment	 s = { 0 };
-	double		 at;
 
 	while (!sound_ended(&sound)) {
 		ffmpeg_wait();
-		at = sound.encoder->progress.seconds;
-		stage_step("Encoding the sound: %s of %s", stage_time(at),
-		    stage_time(m->seconds));
+		sound_step(m, sound.encoder->progress.seconds);
 	}
 	sound_end(&sound, &s);
 	segment_keep(dir, SEGMENT_SOUND, &s);
@@ -275,11 +271,7 @@ add_index(const struct work *w, const char *part)
 	f->silence_s = SILENCE_S;
 	f->length_s = w->media->seconds;
 	ffmpeg_run(f);
-	if (f->disk_full || WIFSIGNALED(f->status))
-		ffmpeg_check(f, part);
-	/* All of this is our own: it is nothing to reject the input for. */
-	if (!ffmpeg_ok(f))
-		fatalx("%s: %s", part, ffmpeg_why(f));
+	ffmpeg_check_own(f, part);
 	if (f->progress.frames != w->total)
 		fatalx("%s: has %llu of %lu pictures", part,
 		    (unsigned long long)f->progress.frames, w->total);

@@ -4,6 +4,7 @@
 
 #include "sound.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,13 @@ sound_start_part(const struct media *m, unsigned int i, const char *dir,
 	free(filter);
 	return start(decoder(m, to == 0 ? 0 :
 	    (double)to / SOUND_RATE + BEHIND_S), f, silence_s);
+}
+
+void
+sound_step(const struct media *m, double seconds)
+{
+	stage_step("Encoding the sound: %s of %s",
+	    stage_time(fmin(seconds, m->seconds)), stage_time(m->seconds));
 }
 
 bool

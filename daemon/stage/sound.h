@@ -74,6 +74,7 @@ struct sound {
  * sound_start_part
  *		The same for part I, as of segment.h and with a fragment for
  *		each frame.  None, where the sound is at its end before.
+ * sound_step	Say that it is at SECONDS of the sound.
  * sound_ended	Whether both programs have, for which ffmpeg_wait waits.
  * sound_end	Take note of how it went; or, if it went wrong, end this
  *		program as ffmpeg_check does.
@@ -82,6 +83,7 @@ struct sound	 sound_start(const struct media *, const char *dir,
 		    unsigned int silence_s);
 struct sound	 sound_start_part(const struct media *, unsigned int i,
 		    const char *dir, unsigned int silence_s);
+void		 sound_step(const struct media *, double seconds);
 bool		 sound_ended(const struct sound *);
 void		 sound_end(struct sound *, struct segment *);
 

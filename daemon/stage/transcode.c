@@ -301,10 +301,8 @@ say_sound(const struct work *w, double done)
 {
 	double	 all = w->media.seconds;
 
-	done = fmin(done, all);
-	stage_progress(99 * done / all, NULL);
-	stage_step("Encoding the sound: %s of %s", stage_time(done),
-	    stage_time(all));
+	stage_progress(99 * fmin(done, all) / all, NULL);
+	sound_step(&w->media, done);
 }
 
 static void
@@ -317,8 +315,7 @@ say_sound_part(const struct work *w, double at)
 
 	at = fmin(fmax(at - SEGMENT_LEAD_S, first), end);
 	stage_progress(99 * (at - first) / (end - first), NULL);
-	stage_step("Encoding the sound: %s of %s", stage_time(at),
-	    stage_time(w->media.seconds));
+	sound_step(&w->media, at);
 }
 
 static void
