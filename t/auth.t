@@ -361,7 +361,7 @@ sub is_over {
 	is_deeply($held->{ask}->(), { access => 401, cookie => 401,
 	    ticket => 401, refresh => 401 }, "$what: nothing of it is good");
 	my $began = time;
-	eval { 1 while $held->{stream}->next(timeout => 15) };
+	eval { 1 while $held->{stream}->next(timeout => 6) };
 	is($@, '', "$what: its stream ends");
 }
 
@@ -529,7 +529,7 @@ sub token {
 	is($s->{status}, 200, 'it follows a job');
 	is($rig->delete($path, %{ bearer($ana) })->{status}, 204, 'revoked');
 	is(me($t->{token}), 401, 'it is not');
-	eval { 1 while $s->next(timeout => 15) };
+	eval { 1 while $s->next(timeout => 6) };
 	is($@, '', 'its stream ends');
 	is($rig->delete($path, %{ bearer($ana) })->{status}, 404, 'gone');
 	is($rig->delete("$api/tokens/$_", %{ bearer($ana) })->{status}, 400,

@@ -58,7 +58,7 @@ my %two = open_all($two, $second);
 # Those of NAMES end, in time; the others get the next event.
 sub only_these_end {
 	my ($what, $ending, $staying) = @_;
-	my $end = time + 15;
+	my $end = time + 5;
 	for (@$ending) {
 		my $left = $end - time;
 		is(eval { $_->next(timeout => $left > 0.1 ? $left : 0.1) },

@@ -8,8 +8,7 @@
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
-import { isDeepStrictEqual, inspect } from "node:util";
-import { given, hasFailed, note, ok } from "./say.mjs";
+import { fits, given, hasFailed, is, note } from "./say.mjs";
 
 const need = createRequire(`${process.env.BROWSER_TOOLS}/`);
 const { chromium } = need("playwright-core");
@@ -109,16 +108,13 @@ export async function signIn(page, user) {
 // comes by several requests, so that a single look proves nothing.
 export async function becomes(get, wanted, name) {
 	const end = Date.now() + PATIENCE;
-	const fits = (got) => wanted instanceof RegExp ? wanted.test(got) :
-	    isDeepStrictEqual(got, wanted);
 	let got = await get();
 
-	while (!fits(got) && Date.now() < end) {
+	while (!fits(got, wanted) && Date.now() < end) {
 		await pause(50);
 		got = await get();
 	}
-	return ok(fits(got), name, `     got: ${inspect(got, { depth: 6 })}\n` +
-	    `expected: ${inspect(wanted, { depth: 6 })}`);
+	return is(got, wanted, name);
 }
 
 // Nothing is being loaded, and what is known is drawn: the place to look from

@@ -22,8 +22,14 @@ export function ok(value, name, why = "") {
 	return Boolean(value);
 }
 
+// Whether GOT is WANTED, or what that matches.
+export function fits(got, wanted) {
+	return wanted instanceof RegExp ? wanted.test(got) :
+	    isDeepStrictEqual(got, wanted);
+}
+
 export function is(got, wanted, name) {
-	return ok(isDeepStrictEqual(got, wanted), name,
+	return ok(fits(got, wanted), name,
 	    `     got: ${inspect(got, { depth: 6 })}\n` +
 	    `expected: ${inspect(wanted, { depth: 6 })}`);
 }
